@@ -1,0 +1,1 @@
+"""segcli: batch segmentation of medical images. Mixed folders in, matching masks out, models as plugins."""

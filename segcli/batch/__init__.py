@@ -1,0 +1,1 @@
+"""Turning a scan into jobs, running them, and remembering what was done."""

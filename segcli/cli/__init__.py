@@ -1,0 +1,1 @@
+"""One file per command; click and rich live here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Tiles, gate, blending: from intensities to label maps. torch lives here."""

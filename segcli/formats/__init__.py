@@ -1,0 +1,1 @@
+"""A closed table of file formats: scan, read in separate processes, write atomically."""

@@ -1,0 +1,59 @@
+"""The stated rules by which the channels of a file become the channels a card asks for. Anything else is an error.
+
+1. ``--channel NAME|NUMBER`` takes that one channel of the file (names as the file states them, numbers from 0).
+2. As many channels as the card wants: taken as they are.
+3. The card wants one and the file is RGB: luma of ITU-R BT.601, ``0.299 R + 0.587 G + 0.114 B``.
+4. A fully opaque alpha channel is dropped; any other alpha is refused, for what it hides cannot be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.errors import UnsupportedError
+from segcli.formats.interface import ReadRequest
+
+RGB = ("R", "G", "B")
+REC_601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def drop_opaque_alpha(pixels: NDArray[Any], opaque: float) -> NDArray[Any]:
+    """``[slice, channel, row, column]`` whose last channel is alpha → without it.
+
+    Raises UnsupportedError if any alpha differs from ``opaque``, the value that stands for full opacity.
+    """
+    if not np.all(pixels[:, -1] == opaque):
+        raise UnsupportedError("the image has transparent pixels: flatten it onto a background first")
+    return pixels[:, :-1]
+
+
+def reconcile(pixels: NDArray[Any], names: Sequence[str], request: ReadRequest) -> NDArray[Any]:
+    """``[slice, channel, row, column]`` with channels called ``names`` → the channels the request asks for.
+
+    The luma of rule 3 is float32 and not rounded. Raises UnsupportedError naming both numbers of channels.
+    """
+    have = pixels.shape[1]
+    if request.channel is not None:
+        return pixels[:, [_index_of(request.channel, names)]]
+    if request.channels is None or have == len(request.channels):
+        return pixels
+    wanted = len(request.channels)
+    if wanted == 1 and tuple(names) == RGB:
+        luma = np.tensordot(pixels.astype(np.float32), REC_601, axes=([1], [0]))
+        return np.ascontiguousarray(luma[:, np.newaxis], dtype=np.float32)
+    raise UnsupportedError(
+        f"the model wants {wanted} channel(s) ({', '.join(request.channels)}), the image has {have}: "
+        "name one with --channel, or use a model for such images"
+    )
+
+
+def _index_of(channel: str, names: Sequence[str]) -> int:
+    if channel in names:
+        return list(names).index(channel)
+    if channel.isdecimal() and int(channel) < len(names):
+        return int(channel)
+    raise UnsupportedError(f"--channel {channel}: the image has {len(names)} channel(s): {', '.join(names)}")

@@ -1,0 +1,1 @@
+"""Training, calibration of the gate."""
