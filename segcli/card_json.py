@@ -1,0 +1,177 @@
+"""``config.json`` ↔ :class:`~segcli.contract.ModelCard`, strictly: an unknown, missing or senseless field is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from segcli import contract
+from segcli.contract import Gate, ModelCard
+from segcli.errors import ModelError
+
+SCHEMA = 1
+ORIENTATION_PAIRS = ("LR", "PA", "SI")
+
+
+def parse_card(text: str) -> ModelCard:
+    """The card in a JSON text. Raises ModelError naming the field that is unknown, missing, mistyped or senseless."""
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ModelError(f"config.json is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelError("config.json must hold one JSON object")
+    if value.get("schema") != SCHEMA:
+        raise ModelError(f"config.json: schema is {value.get('schema')!r}, this segcli reads schema {SCHEMA}")
+    card = _convert(value, ModelCard, "config.json")
+    check_card(card)
+    return typing.cast(ModelCard, card)
+
+
+def format_card(card: ModelCard) -> str:
+    """The card as JSON text that :func:`parse_card` reads back as the equal card."""
+    return json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise ModelError if values of the card contradict each other; the message names the field."""
+    for name, problem in _problems(card):
+        raise ModelError(f"config.json: {name} {problem}")
+
+
+def _problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
+    if card.spatial_dims not in (2, 3):
+        yield "spatial_dims", "must be 2 or 3"
+    for name in ("tile", "overlap", "margin"):
+        if len(getattr(card, name)) != card.spatial_dims:
+            yield name, f"must have {card.spatial_dims} numbers"
+    if not card.channels:
+        yield "channels", "must name at least one channel"
+    if card.context_slices < 0 or (card.context_slices and card.spatial_dims != 2):
+        yield "context_slices", "must be 0 or more, and 0 for a 3-D model"
+    if not 0 < card.threshold < 1:
+        yield "threshold", "must lie between 0 and 1"
+    yield from _tile_problems(card)
+    yield from _label_problems(card)
+    yield from _intensity_problems(card.intensity)
+    if card.gate is not None:
+        yield from _gate_problems(card.gate, len(card.labels))
+
+
+def _tile_problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
+    if any(not 0 < size <= 65536 for size in card.tile):
+        yield "tile", "must be positive"
+    for overlap, tile, margin in zip(card.overlap, card.tile, card.margin, strict=True):
+        if margin < 0 or tile - 2 * margin <= 0:
+            yield "margin", "must leave something of the tile"
+        if not 0 <= overlap < tile - 2 * margin:
+            yield "overlap", "must be at least 0 and smaller than the tile without its margins"
+    if card.spacing is not None and (len(card.spacing) != card.spatial_dims or any(step <= 0 for step in card.spacing)):
+        yield "spacing", f"must be {card.spatial_dims} positive numbers (mm), or null"
+    if card.orientation is not None and not _is_orientation(card.orientation):
+        yield "orientation", "must be three letters such as LPS, one of each pair L/R, P/A, S/I, or null"
+
+
+def _label_problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
+    values = [label.value for label in card.labels]
+    if not values:
+        yield "labels", "must hold at least one label"
+    if len(set(values)) != len(values) or any(not 1 <= value <= 65535 for value in values):
+        yield "labels", "must have unique values from 1 to 65535"
+    if len({label.name for label in card.labels}) != len(values):
+        yield "labels", "must have unique names"
+    for label in card.labels:
+        if len(label.color) != 3 or any(not 0 <= part <= 255 for part in label.color):
+            yield "labels", f"color of {label.name!r} must be three numbers from 0 to 255"
+        if any(code is not None and len(code.meaning) > 64 for code in (label.category, label.type)):
+            yield "labels", f"a code meaning of {label.name!r} is longer than 64 characters"
+
+
+def _intensity_problems(intensity: contract.Intensity) -> typing.Iterator[tuple[str, str]]:
+    low, high = intensity.low, intensity.high
+    if intensity.kind in ("window", "percentile"):
+        if low is None or high is None or low >= high:
+            yield "intensity", f"of kind {intensity.kind} needs low < high"
+        elif intensity.kind == "percentile" and not (low >= 0 and high <= 100):
+            yield "intensity", "percentiles lie between 0 and 100"
+    if (intensity.mean is None) != (intensity.std is None):
+        yield "intensity", "needs both mean and std, or neither"
+    if intensity.std is not None and intensity.std <= 0:
+        yield "intensity", "std must be positive"
+
+
+def _gate_problems(gate: Gate, labels: int) -> typing.Iterator[tuple[str, str]]:
+    for name in ("threshold", "positives", "patients", "sensitivity", "lower_bound", "auroc"):
+        if len(getattr(gate, name)) != labels:
+            yield f"gate.{name}", f"must have {labels} entries, one a label"
+    if any(not 0 <= tau < 1 for tau in gate.threshold):
+        yield "gate.threshold", "must be at least 0 and less than 1"
+
+
+def _is_orientation(letters: str) -> bool:
+    return len(letters) == 3 and all(sum(letter in pair for letter in letters) == 1 for pair in ORIENTATION_PAIRS)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"the field {key!r} stands twice")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:  # noqa: C901, PLR0911 - one branch a kind of type
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(item for item in arguments if item is not type(None)), where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ModelError(f"{where} must be one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ModelError(f"{where} must be a list")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is ... else list(arguments)
+        if len(kinds) != len(value):
+            raise ModelError(f"{where} must have {len(kinds)} entries")
+        return tuple(_convert(item, part, f"{where}[{i}]") for i, (item, part) in enumerate(zip(value, kinds)))  # noqa: B905
+    if origin is Mapping or kind is Mapping or origin is dict:
+        if not isinstance(value, dict):
+            raise ModelError(f"{where} must be an object")
+        return value
+    if dataclasses.is_dataclass(kind):
+        return _convert_object(value, typing.cast(type, kind), where)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        raise ModelError(f"{where} must be {_NAMES[kind]}")
+    return value
+
+
+_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _convert_object(value: Any, kind: type, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ModelError(f"{where} must be an object")
+    hints = typing.get_type_hints(kind)
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    for name in value:
+        if name not in fields:
+            raise ModelError(f"{where}: unknown field {name!r}")
+    for name, item in fields.items():
+        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if needed and name not in value:
+            raise ModelError(f"{where}: field {name!r} is missing")
+    return kind(**{name: _convert(value[name], hints[name], f"{where}: {name}") for name in value})
