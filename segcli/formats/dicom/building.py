@@ -1,0 +1,152 @@
+"""A stack of frames → the case that scan, reader and writer share."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from segcli.case import Case
+from segcli.formats.dicom.split import Stack
+from segcli.formats.dicom.stack import StackShape, normal_of, shape_of
+from segcli.formats.dicom.uids import case_id
+from segcli.image import Geometry, Json
+
+_INTEGER_TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "int64")
+
+
+def case_of(stack: Stack, relative: Callable[[Path], PurePosixPath], remarks: tuple[str, ...] = ()) -> Case:
+    """The case of a stack; its ``details`` hold what the reader and the writer need, in slice order.
+
+    ``remarks``: what is to be told about the whole series.
+    """
+    first = stack.frames[0]
+    record = first.record
+    files = tuple(dict.fromkeys(frame.path for frame in stack.frames))
+    geometry, shape = _geometry(stack)
+    identifier = case_id(record["study"], record["series"], *stack.split_values)
+    folder = _common_folder([relative(path) for path in files])
+    thickness, note = _thickness(stack, shape)
+    warnings = (*shape.warnings, *_remarks(stack, geometry, note), *remarks)
+    numbers = {path: index for index, path in enumerate(files)}
+    details: dict[str, Json] = {
+        "slices": [[numbers[frame.path], frame.number] for frame in stack.frames],
+        "instances": [_instance(stack, path) for path in files],
+        "series": record["series"],
+        "frame_of_reference": record["for"],
+        "geometry": geometry.to_json(),
+        "step": shape.normal_step,
+        "thickness": thickness,
+        "rows": record["rows"],
+        "columns": record["columns"],
+        "dtype": _intensity_type(stack),
+        "irregular": list(shape.warnings),
+        "warned": list(warnings),
+    }
+    spacing = geometry.spacing
+    return Case(
+        id=identifier,
+        format="dicom",
+        name=str(folder) if str(folder) != "." else ".",
+        output=folder / f"SEG_{identifier}.dcm",
+        files=files,
+        modality=record["modality"],
+        shape=(len(stack.frames), record["rows"], record["columns"]),
+        spacing=None if spacing is None else (*spacing, *([] if shape.normal_step is None else [shape.normal_step])),
+        orientation=geometry.orientation,
+        transfer_syntax="\\".join(sorted({frame.record["syntax"] for frame in stack.frames})),
+        warnings=warnings,
+        details=details,
+    )
+
+
+def _instance(stack: Stack, path: Path) -> Json:
+    record = next(frame.record for frame in stack.frames if frame.path == path)
+    return [record["sop_class"], record["sop"], record["frames"]]
+
+
+def _common_folder(files: list[PurePosixPath]) -> PurePosixPath:
+    parents = [str(file.parent) for file in files]
+    return PurePosixPath(os.path.commonpath(parents))
+
+
+def _geometry(stack: Stack) -> tuple[Geometry, StackShape]:
+    planes = [frame.plane for frame in stack.frames]
+    spacing = planes[0].get("s")
+    known = None if spacing is None else (float(spacing[0]), float(spacing[1]))
+    if any(not _same_spacing(plane.get("s"), spacing) for plane in planes):
+        known = None
+    if "p" not in planes[0] or "o" not in planes[0]:
+        return Geometry(spacing=known), StackShape(None, None, ())
+    orientation = planes[0]["o"]
+    shape = shape_of([plane["p"] for plane in planes], orientation, known)
+    row, column = np.asarray(orientation).reshape(2, 3).tolist()
+    geometry = Geometry(
+        spacing=known,
+        slice_spacing=shape.spacing,
+        axes=(tuple(row), tuple(column), tuple(normal_of(orientation).tolist())),
+        positions=tuple((plane["p"][0], plane["p"][1], plane["p"][2]) for plane in planes),
+    )
+    return geometry, shape
+
+
+def _same_spacing(one: Json, other: Json) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(one, other, strict=True))
+
+
+def _thickness(stack: Stack, shape: StackShape) -> tuple[float | None, str | None]:
+    """Slice thickness for the SEG's pixel measures, which must state one, and what is said where none is stated."""
+    stated = [frame.plane.get("t") for frame in stack.frames]
+    if stated[0] is not None:
+        return stated[0], None
+    planes = [frame.plane for frame in stack.frames]
+    if "p" not in planes[0] or planes[0].get("s") is None:
+        return None, None
+    if shape.normal_step is not None:
+        return shape.normal_step, "no slice thickness is stated: the SEG gives the distance between slices in its place"
+    return min(planes[0]["s"]), "no slice thickness is stated: the SEG gives the pixel spacing in its place"
+
+
+def _remarks(stack: Stack, geometry: Geometry, note: str | None) -> list[str]:
+    record = stack.frames[0].record
+    remarks = [] if note is None else [note]
+    spacings = [frame.plane.get("s") for frame in stack.frames]
+    if any(spacing is not None for spacing in spacings) and geometry.spacing is None:
+        remarks.append("pixel spacing differs from slice to slice")
+    elif geometry.spacing is None:
+        detector = " but that of the detector" if record["detector_spacing"] else ""
+        remarks.append(f"no pixel spacing is stated{detector}: --spacing gives one, else pixels are taken as they are")
+    if geometry.positions is None and record["modality"] in ("CT", "MR", "PT"):
+        remarks.append("no slice position or orientation is stated: each image is segmented by itself")
+    if stack.time_points > 1:
+        remarks.append(f"one of {stack.time_points} time points (or echoes) at the same positions: one mask each")
+    if not record["dated"]:
+        remarks.append("no usable date in the headers: the SEG is dated 1900-01-01")
+    notes = sorted({text for frame in stack.frames for text in frame.record["notes"]})
+    return remarks + [f"odd header value: {text}" for text in notes]
+
+
+def _intensity_type(stack: Stack) -> str | None:
+    """NumPy dtype that holds every intensity of the stack exactly, or float32; None if only the pixels will tell."""
+    records = [frame.record for frame in stack.frames]
+    if any(record["lut"] or record["samples"] != 1 or record["photometric"] == "PALETTE COLOR" for record in records):
+        return None
+    if any(record["float"] for record in records):
+        return "float64" if any(record["bits"][0] == 64 for record in records) else "float32"
+    lowest, highest = 0, 0
+    for frame in stack.frames:
+        slope, intercept = frame.plane.get("r") or (1.0, 0.0)
+        if slope != 1 or intercept != int(intercept):
+            return "float32"
+        _, stored, _, signed = frame.record["bits"]
+        lowest = min(lowest, (-(1 << (stored - 1)) if signed else 0) + int(intercept))
+        highest = max(highest, (1 << (stored - 1 if signed else stored)) - 1 + int(intercept))
+    for name in _INTEGER_TYPES:
+        if np.iinfo(name).min <= lowest and highest <= np.iinfo(name).max:
+            return name
+    return "float32"

@@ -1,0 +1,139 @@
+"""Opening a file as a DICOM data set (PS3.10 section 7, PS3.5 annex A), whatever is missing or odd about it.
+
+No preamble, no file meta, deflated, cut short: each is found here, so that what follows sees a data set, the transfer
+syntax it is in and whether pixels are there. Sizes are bounded before anything is inflated.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import SEEK_END, BytesIO
+from typing import BinaryIO
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from segcli.errors import SegcliError, SkippedCase, UnreadableError
+from segcli.formats.dicom import kinds
+from segcli.formats.dicom.recognise import has_preamble, is_bare_data_set, is_encrypted
+
+HEADER_LIMIT = 16 * 1024 * 1024
+"""What a deflated header may inflate to."""
+
+_PIXEL_TAGS = {
+    bytes.fromhex("e07f1000"): "PixelData",
+    bytes.fromhex("7fe00010"): "PixelData",
+    bytes.fromhex("e07f0800"): "FloatPixelData",
+    bytes.fromhex("7fe00008"): "FloatPixelData",
+    bytes.fromhex("e07f0900"): "DoubleFloatPixelData",
+    bytes.fromhex("7fe00009"): "DoubleFloatPixelData",
+}
+"""The first four bytes of the pixel-data elements, in either byte order."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set, its transfer syntax (guessed from the encoding where the file does not say), what lies behind it.
+
+    ``pixels``: keyword of the pixel-data element that follows or is part of it. ``cut``: the file ends inside an element.
+    """
+
+    data_set: Dataset
+    syntax: str
+    pixels: str | None
+    cut: bool
+
+
+def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
+    """The elements ``tags`` of a file, up to its pixel data. Raises SkippedCase (encrypted) or UnreadableError."""
+    head = stream.read(4096)
+    stream.seek(0)
+    refuse_encrypted(head)
+    try:
+        if not (has_preamble(head) or is_bare_data_set(head)):
+            raise UnreadableError("not a DICOM file")
+        if _is_deflated(head):
+            stream = _inflated(stream.read(), HEADER_LIMIT, whole=False)
+        data_set = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
+        here = stream.tell()
+        pixels = _PIXEL_TAGS.get(stream.read(4))
+        cut = pixels is None and here != stream.seek(0, SEEK_END)
+    except SegcliError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any library error on hostile bytes; its text may quote values
+        raise UnreadableError(f"the DICOM header cannot be read ({type(error).__name__})") from None
+    return Opened(data_set, _syntax(data_set, head), pixels, cut)
+
+
+def open_whole(data: bytes, limit: int) -> Opened:
+    """All elements of the file ``data``, pixels included. Raises as :func:`open_header`.
+
+    ``limit``: bytes a deflated data set may inflate to; more is refused before it is held.
+    """
+    head = data[:4096]
+    refuse_encrypted(head)
+    stream: BinaryIO = BytesIO(data)
+    try:
+        if _is_deflated(head):
+            stream = _inflated(data, limit, whole=True)
+        data_set = dcmread(stream, force=True)
+        pixels = next((keyword for keyword in sorted(set(_PIXEL_TAGS.values())) if keyword in data_set), None)
+    except SegcliError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        raise UnreadableError(f"the DICOM file cannot be read ({type(error).__name__})") from None
+    return Opened(data_set, _syntax(data_set, head), pixels, False)
+
+
+def refuse_encrypted(head: bytes) -> None:
+    """Raise SkippedCase where the file is a CMS envelope."""
+    if is_encrypted(head) and not has_preamble(head):
+        raise SkippedCase("an encrypted DICOM file (CMS envelope)")
+
+
+def _syntax(data_set: Dataset, head: bytes) -> str:
+    meta = getattr(data_set, "file_meta", None)
+    stated = str(meta.get("TransferSyntaxUID", "") or "") if meta is not None else ""
+    if stated:
+        return kinds.DEFLATED if _is_deflated(head) else stated
+    implicit, little = data_set.original_encoding
+    if not little:
+        return kinds.EXPLICIT_BIG
+    return kinds.IMPLICIT_LITTLE if implicit else kinds.EXPLICIT_LITTLE
+
+
+def _is_deflated(head: bytes) -> bool:
+    if not has_preamble(head):
+        return False
+    return (_meta_value(head, b"\x02\x00\x10\x00UI") or b"").rstrip(b"\0 ") == kinds.DEFLATED.encode()
+
+
+def _meta_value(head: bytes, start: bytes) -> bytes | None:
+    """The value of the file meta element that begins with these six bytes of tag and VR; file meta is explicit VR."""
+    found = head.find(start, 132)
+    if found < 0:
+        return None
+    length = int.from_bytes(head[found + 6 : found + 8], "little")
+    return head[found + 8 : found + 8 + length]
+
+
+def _inflated(data: bytes, limit: int, *, whole: bool) -> BytesIO:
+    """The file with its data set inflated and relabelled Explicit VR Little Endian, at most ``limit`` bytes of it.
+
+    zlib is asked for no more than ``limit`` bytes, so a bomb of 300 MB in 0.3 MB never unfolds (PS3.5 annex A.5).
+    """
+    group_length = _meta_value(data[:4096], b"\x02\x00\x00\x00UL")
+    if group_length is None:
+        raise UnreadableError("a deflated file without the length of its file meta information")
+    start = 132 + 12 + int.from_bytes(group_length, "little")
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    body = inflater.decompress(data[start:], limit)
+    if whole and inflater.unconsumed_tail:
+        raise UnreadableError("a deflated data set that inflates to more than its own sizes explain")
+    name, plain = kinds.DEFLATED.encode(), kinds.EXPLICIT_LITTLE.encode()
+    meta = data[:start].replace(name, plain + b"\0" * (len(name) - len(plain)), 1)
+    return BytesIO(meta + body)
+
+

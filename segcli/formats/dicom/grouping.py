@@ -1,0 +1,175 @@
+"""Instances found on disk → cases, and every file that is none of a case with its reason."""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from segcli.case import Case, LeftOut
+from segcli.formats.dicom import kinds
+from segcli.formats.dicom.building import case_of
+from segcli.formats.dicom.selection import matches
+from segcli.formats.dicom.split import Frame, Stack, frames_of, stacks_of
+from segcli.formats.dicom.uids import case_id
+from segcli.image import Json
+
+Record = tuple[Path, Json]
+
+_OVERRIDING = frozenset({"imagetype", "sopclassuid"})
+"""``--select`` on one of these takes image types that are left out otherwise."""
+
+_MAIN_STACK = 5
+"""A series with this many parallel slices has a main orientation; single images askew to it are scouts."""
+
+
+@dataclass(frozen=True)
+class GroupRequest:
+    """``relative``: path of a source file below the output folder, for mirroring. ``select``: pairs of ``--select``."""
+
+    relative: Callable[[Path], PurePosixPath]
+    select: tuple[tuple[str, str], ...] = ()
+
+
+def group(records: Sequence[Record], request: GroupRequest) -> tuple[list[Case], list[LeftOut]]:
+    """Cases of all series, and what was left out.
+
+    ``records``: files and what :func:`~segcli.formats.dicom.instance.describe_instance` said of each. Every file ends
+    in a case or in exactly one left-out entry; a file with several time points or orientations may be in several cases.
+    """
+    sorter = _Sorter(request)
+    series: dict[tuple[str, str], list[Record]] = {}
+    for path, record in sorted(records, key=lambda entry: str(entry[0])):
+        series.setdefault((record["study"], record["series"]), []).append((path, record))
+    for _, members in sorted(series.items()):
+        sorter.take_series(members)
+    return sorter.cases, sorter.left_out
+
+
+class _Sorter:
+    def __init__(self, request: GroupRequest) -> None:
+        self._request = request
+        self.cases: list[Case] = []
+        self.left_out: list[LeftOut] = []
+
+    def take_series(self, members: Sequence[Record]) -> None:
+        chosen = [entry for entry in members if matches(entry[1]["select"], self._request.select)]
+        self._leave(_without(members, chosen), "skipped", "not chosen by --select")
+        unique, conflict = self._unique(chosen)
+        faults = sorted({record["fault"] for _, record in unique if "fault" in record})
+        if conflict:
+            self._leave(unique, "failed", "two files claim to be the same instance but differ: remove the wrong one")
+        elif faults:
+            self._leave(unique, "failed", _fault_text(unique, faults))
+        else:
+            self._take_stacks(self._of_right_type(unique))
+
+    def _unique(self, members: Sequence[Record]) -> tuple[list[Record], bool]:
+        """Each instance once; equal copies are listed as skipped. True where copies differ."""
+        first: dict[str, Record] = {}
+        copies: list[Record] = []
+        differing: list[Record] = []
+        for entry in members:
+            original = first.setdefault(entry[1]["sop"], entry)
+            if original is entry:
+                continue
+            same = filecmp.cmp(original[0], entry[0], shallow=False)
+            (copies if same else differing).append(entry)
+        for copy in copies:
+            self._leave([copy], "skipped", "a copy of an instance that is used already")
+        return [*first.values(), *differing], bool(differing)
+
+    def _of_right_type(self, members: Sequence[Record]) -> list[Record]:
+        """Without localizers, mosaics and screen captures, and without derived views among originals."""
+        if any(key.lower() in _OVERRIDING for key, _ in self._request.select):
+            return list(members)
+        original = any(record["type"].startswith("ORIGINAL\\PRIMARY") for _, record in members)
+        kept: list[Record] = []
+        for entry in members:
+            record = entry[1]
+            words = record["type"].split("\\")
+            reason = kinds.reason_image_type(record["sop_class"], record["modality"], words)
+            if reason is None and original and words[1:2] == ["SECONDARY"] and record["modality"] in ("CT", "MR", "PT"):
+                reason = "a derived view among original slices: --select ImageType=*SECONDARY* takes it"
+            if reason is None:
+                kept.append(entry)
+            else:
+                self._leave([entry], "skipped", reason)
+        return kept
+
+    def _take_stacks(self, members: Sequence[Record]) -> None:
+        frames = [frame for path, record in members for frame in frames_of(path, record)]
+        stacks = stacks_of(frames)
+        usable = self._without_scouts(stacks)
+        remarks = _parts_remark(usable)
+        used: set[Path] = set()
+        cases: list[Case] = []
+        broken: list[Stack] = []
+        for stack in usable:
+            if stack.problem is not None:
+                broken.append(stack)
+                continue
+            case = case_of(stack, self._request.relative, remarks)
+            cases.append(case)
+            used.update(case.files)
+        self.cases += cases
+        for stack in broken:
+            self._leave([_record_of(frame) for frame in stack.frames if frame.path not in used], "failed", stack.problem)
+
+    def _without_scouts(self, stacks: Sequence[Stack]) -> list[Stack]:
+        longest = max((len(stack.frames) for stack in stacks), default=0)
+        if longest < _MAIN_STACK or any(key.lower() in _OVERRIDING for key, _ in self._request.select):
+            return list(stacks)
+        main = {stack.split_values[2] for stack in stacks if len(stack.frames) > 1}
+        kept: list[Stack] = []
+        for stack in stacks:
+            scout = stack.frames[0].record["modality"] in ("CT", "MR", "PT") and len(stack.frames) == 1
+            if scout and "\\" in stack.split_values[2] and stack.split_values[2] not in main and not stack.frames[0].number:
+                reason = "a single image askew to the stack of its series (a scout or reformatted view)"
+                self._leave([_record_of(stack.frames[0])], "skipped", reason)
+            else:
+                kept.append(stack)
+        return kept
+
+    def _leave(self, members: Sequence[Record], status: Literal["skipped", "failed"], reason: str | None) -> None:
+        unique = dict(members)
+        if not unique:
+            return
+        files = tuple(unique)
+        names = [self._request.relative(path) for path in files]
+        record = members[0][1]
+        several = len(files) > 1
+        self.left_out.append(
+            LeftOut(
+                name=str(names[0].parent if several else names[0]),
+                id=case_id(record["study"], record["series"], "" if several else str(names[0])),
+                status=status,
+                reason=reason or "",
+                files=files,
+                format="dicom",
+            )
+        )
+
+
+def _record_of(frame: Frame) -> Record:
+    return frame.path, frame.record
+
+
+def _without(members: Sequence[Record], chosen: Sequence[Record]) -> list[Record]:
+    paths = {path for path, _ in chosen}
+    return [entry for entry in members if entry[0] not in paths]
+
+
+def _fault_text(members: Sequence[Record], faults: Sequence[str]) -> str:
+    faulty = sum("fault" in record for _, record in members)
+    return faults[0] if faulty == len(members) else f"{faulty} of its {len(members)} files: {faults[0]}"
+
+
+def _parts_remark(stacks: Sequence[Stack]) -> tuple[str, ...]:
+    """Said of each part where a series had to be split otherwise than into time points."""
+    parts = len({stack.split_values[:5] for stack in stacks if "\\" in stack.split_values[2]})
+    if parts < 2:
+        return ()
+    return (f"its series holds {parts} stacks of different size, orientation, frame of reference or type: one mask each",)

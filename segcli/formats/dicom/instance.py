@@ -1,0 +1,179 @@
+"""What grouping must know of one file, from its header alone: a small JSON dict.
+
+``study series sop sop_class syntax modality rows columns samples photometric bits for type frames planes`` are header
+values under short names; ``dated``: whether any date is usable; ``cine``: frames without positions of their own; ``select`` the values of the
+keywords asked for; ``notes`` reduced library warnings; ``fault`` or ``skip``: why it cannot or should not be used
+although it belongs to a series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from segcli.errors import SkippedCase, UnreadableError
+from segcli.formats.dicom import kinds, values
+from segcli.formats.dicom.data_set import Opened, open_header
+from segcli.formats.dicom.dates import content_date
+from segcli.formats.dicom.planes import TIME_KEYWORDS, enhanced_planes, single_plane
+from segcli.formats.dicom.quiet import quiet
+from segcli.image import Json
+
+_KEYWORDS = (
+    "SpecificCharacterSet",
+    "ImageType",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SliceThickness",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "TotalPixelMatrixColumns",
+    "ContentDate",
+    "AcquisitionDate",
+    "SeriesDate",
+    "StudyDate",
+    "SeriesTime",
+    "StudyTime",
+)
+
+
+def describe_instance(path: Path, keywords: Sequence[str] = ()) -> Json:
+    """Read the header of ``path``; see the module for what comes back.
+
+    ``keywords``: further elements whose values ``--select`` compares. Raises SkippedCase (no image for us),
+    UnreadableError (damaged before it can be told to which series it belongs).
+    """
+    wanted = [*_KEYWORDS, *TIME_KEYWORDS, *keywords]
+    tags = sorted({tag for tag in map(tag_for_keyword, wanted) if tag is not None})
+    with quiet() as notes, path.open("rb") as stream:
+        opened = open_header(stream, tags)
+        record = _record(opened, path.stat().st_size)
+        record["select"] = {keyword: _values(opened.data_set, keyword) for keyword in keywords}
+    record["notes"] = notes
+    return record
+
+
+def _record(opened: Opened, size: int) -> dict[str, Json]:
+    data_set = opened.data_set
+    sop_class = values.text(data_set, "SOPClassUID") or _class_in_meta(data_set)
+    if sop_class is None:
+        raise SkippedCase("a DICOM file without SOP class: no image")
+    reason = kinds.reason_to_skip(sop_class, "TotalPixelMatrixColumns" in data_set)
+    if reason is not None:
+        raise SkippedCase(reason)
+    if kinds.is_video(opened.syntax):
+        raise SkippedCase(f"a video (transfer syntax {opened.syntax}): segcli reads still frames only")
+    rows, columns = values.whole(data_set, "Rows"), values.whole(data_set, "Columns")
+    if opened.pixels is None and not (kinds.is_image_class(sop_class) and (opened.cut or rows)):
+        raise SkippedCase(f"no image in it ({_name(sop_class)})")
+    identity = {key: values.text(data_set, keyword) for key, keyword in _IDENTITY}
+    if None in identity.values():
+        raise UnreadableError("an image whose study, series or instance UID is missing: it belongs to no series")
+    frames = max(1, values.whole(data_set, "NumberOfFrames") or 1)
+    record: dict[str, Json] = {
+        **identity,
+        "sop_class": sop_class,
+        "syntax": opened.syntax,
+        "modality": values.text(data_set, "Modality"),
+        "rows": rows or 0,
+        "columns": columns or 0,
+        "samples": values.whole(data_set, "SamplesPerPixel") or 1,
+        "photometric": (values.text(data_set, "PhotometricInterpretation") or "MONOCHROME2").upper(),
+        "bits": _bits(data_set),
+        "for": values.text(data_set, "FrameOfReferenceUID"),
+        "type": (values.text(data_set, "ImageType") or "").upper(),
+        "frames": frames,
+        "dated": content_date(data_set) is not None,
+        "lut": "ModalityLUTSequence" in data_set,
+        "float": opened.pixels in ("FloatPixelData", "DoubleFloatPixelData"),
+        "detector_spacing": "ImagerPixelSpacing" in data_set,
+    }
+    if "PerFrameFunctionalGroupsSequence" in data_set:
+        record["planes"] = enhanced_planes(data_set, frames)
+    elif frames == 1:
+        record["planes"] = [single_plane(data_set)]
+    else:
+        plane = single_plane(data_set)
+        plane.pop("p", None)  # one position cannot hold for every frame of a cine
+        record["planes"] = [plane]
+        record["cine"] = True
+    fault = _fault(opened, record, size)
+    if fault is not None:
+        record["fault"] = fault
+    return record
+
+
+_IDENTITY = (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID"), ("sop", "SOPInstanceUID"))
+
+
+def _bits(data_set: Dataset) -> list[int]:
+    """Bits allocated, bits stored, high bit, signed (0 or 1); what is missing follows from bits allocated."""
+    allocated = values.whole(data_set, "BitsAllocated") or 0
+    stored = values.whole(data_set, "BitsStored") or allocated
+    high = values.whole(data_set, "HighBit")
+    return [allocated, stored, stored - 1 if high is None else high, values.whole(data_set, "PixelRepresentation") or 0]
+
+
+def _fault(opened: Opened, record: dict[str, Json], size: int) -> str | None:
+    """Why an image that belongs to a series cannot be decoded, as far as headers tell."""
+    if opened.pixels is None:
+        return "the file ends before its pixel data: it was cut short"
+    if opened.syntax not in kinds.DECODABLE:
+        return f"transfer syntax {opened.syntax} cannot be decoded: convert it to another, uncompressed for example"
+    if record["rows"] <= 0 or record["columns"] <= 0:
+        return "rows or columns are missing"
+    if size < _least_size(opened.syntax, record):
+        return "the file holds fewer bytes of pixel data than its sizes need: it was cut short"
+    if len(record["planes"]) < record["frames"] and "cine" not in record:
+        return f"it states {record['frames']} frames and describes {len(record['planes'])}"
+    return None
+
+
+def _least_size(syntax: str, record: dict[str, Json]) -> int:
+    """Bytes the pixel data of this file has at least; a frame of an encapsulated stream has an item of 8 bytes."""
+    if syntax == kinds.DEFLATED:
+        return 0
+    if syntax not in kinds.NATIVE:
+        return int(record["frames"]) * 8
+    samples = 2 if record["photometric"] == "YBR_FULL_422" else record["samples"]
+    bits = record["rows"] * record["columns"] * record["frames"] * samples * record["bits"][0]
+    return int(bits) // 8
+
+
+def _values(data_set: Dataset, keyword: str) -> list[str]:
+    stated = values.text(data_set, keyword)
+    return [] if stated is None else [stated, *stated.split("\\")]
+
+
+def _class_in_meta(data_set: Dataset) -> str | None:
+    meta = getattr(data_set, "file_meta", None)
+    return None if meta is None else values.text(meta, "MediaStorageSOPClassUID")
+
+
+def _name(sop_class: str) -> str:
+    name = UID(sop_class).name
+    return sop_class if name == sop_class else name

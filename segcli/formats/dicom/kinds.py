@@ -1,0 +1,76 @@
+"""Which DICOM objects are images to segment, and which encodings we decode (PS3.4 annex B, PS3.5 annex A).
+
+Messages may name SOP classes and transfer syntaxes: they describe the kind of file, not the patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydicom.uid import UID
+
+MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
+ENHANCED_US_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
+
+_RADIOTHERAPY = "1.2.840.10008.5.1.4.1.1.481."
+_SEGMENTATIONS = frozenset(f"1.2.840.10008.5.1.4.1.1.66.{number}" for number in (4, 5, 7))
+_WHOLE_SLIDE = frozenset({"1.2.840.10008.5.1.4.1.1.77.1.6", "1.2.840.10008.5.1.4.1.1.77.1.9"})
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_CROSS_SECTIONAL = frozenset({"CT", "MR", "PT"})
+_NO_ANATOMY = frozenset({"LOCALIZER", "MOSAIC", "SCREEN SAVE", "DOSE_INFO"})
+
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+RLE = "1.2.840.10008.1.2.5"
+
+_JPEG = "1.2.840.10008.1.2.4."
+NATIVE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED})
+JPEG_DCT = frozenset(_JPEG + number for number in ("50", "51", "53", "55"))
+JPEG_LOSSLESS = frozenset(_JPEG + number for number in ("57", "70"))
+JPEG_LS = frozenset(_JPEG + number for number in ("80", "81"))
+JPEG_2000 = frozenset(_JPEG + number for number in ("90", "91", "201", "202", "203"))
+DECODABLE = NATIVE | {RLE} | JPEG_DCT | JPEG_LOSSLESS | JPEG_LS | JPEG_2000
+LOSSY = frozenset(_JPEG + number for number in ("50", "51", "53", "55", "81", "91", "203"))
+
+
+def is_video(syntax: str) -> bool:
+    """MPEG-2, MPEG-4, HEVC and SMPTE streams: moving pictures, no stack of frames."""
+    if syntax.startswith("1.2.840.10008.1.2.7."):
+        return True
+    number = syntax.removeprefix(_JPEG).split(".")[0]
+    return syntax.startswith(_JPEG) and number.isdecimal() and 100 <= int(number) <= 108
+
+
+def is_image_class(sop_class: str) -> bool:
+    """Whether objects of this SOP class are images by its own name; private and unknown classes are not."""
+    return "Image Storage" in UID(sop_class).name or sop_class in (PARAMETRIC_MAP, ENHANCED_US_VOLUME)
+
+
+def reason_to_skip(sop_class: str, tiled: bool) -> str | None:
+    """Why an object of this SOP class is not segmented although it may hold pixels; None if it may be."""
+    name = UID(sop_class).name
+    if sop_class == MEDIA_DIRECTORY:
+        return "a DICOMDIR: an index of files, no image"
+    if sop_class in _SEGMENTATIONS:
+        return "a segmentation (SEG), no image to segment"
+    if sop_class.startswith(_RADIOTHERAPY):
+        return f"an object of radiotherapy ({name}), no image to segment"
+    if sop_class in _WHOLE_SLIDE or tiled:
+        return "a whole-slide image: its tiles are no stack of slices, and segcli does not read them"
+    return None
+
+
+def reason_image_type(sop_class: str, modality: str | None, image_type: Sequence[str]) -> str | None:
+    """Why an image of this type is left out unless ``--select ImageType=...`` names it; None if it is taken."""
+    if modality not in _CROSS_SECTIONAL:
+        return None
+    words = {word.strip() for word in image_type}
+    found = sorted(words & _NO_ANATOMY)
+    if found:
+        return f"an image of type {found[0]}, no slice of a stack: --select ImageType=*{found[0]}* takes it"
+    if sop_class == _SECONDARY_CAPTURE or sop_class.startswith(_SECONDARY_CAPTURE + "."):
+        return "a secondary capture (a picture of a screen or page): --select SOPClassUID=* takes it"
+    return None

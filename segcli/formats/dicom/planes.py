@@ -1,0 +1,130 @@
+"""Where and when each frame of an instance was taken (PS3.3 C.7.6.2, C.7.6.16), as small JSON dicts.
+
+A plane: ``p`` position of pixel (0, 0), ``o`` direction cosines of row and column, ``s`` pixel spacing (rows, columns),
+``t`` slice thickness, all in mm; ``r`` rescale slope and intercept; ``k`` what may tell time points apart; ``y`` the
+frame's image type. Absent keys: the header does not say.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from segcli.formats.dicom import values
+from segcli.image import Json
+
+TIME_KEYWORDS = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "TriggerTime",
+    "EchoNumbers",
+    "EchoTime",
+    "DiffusionBValue",
+    "FrameReferenceTime",
+    "AcquisitionNumber",
+    "AcquisitionDateTime",
+    "AcquisitionTime",
+    "ContentTime",
+    "InstanceNumber",
+)
+_FRAME_TIMES = (
+    ("FrameContentSequence", "TemporalPositionIndex", "TemporalPositionIndex"),
+    ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime"),
+    ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
+    ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue"),
+    ("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber"),
+    ("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionDateTime"),
+)
+_CLOCK = frozenset({"AcquisitionDateTime", "FrameAcquisitionDateTime", "AcquisitionTime", "ContentTime"})
+_FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
+
+
+def single_plane(data_set: Dataset) -> Json:
+    """The plane of a single-frame image."""
+    times = {keyword: _sortable(data_set, keyword) for keyword in TIME_KEYWORDS}
+    return _compact(
+        p=values.numbers(data_set, "ImagePositionPatient", 3),
+        o=_orientation(data_set),
+        s=_spacing(data_set),
+        t=_positive(data_set, "SliceThickness"),
+        r=_rescale(data_set),
+        k={keyword: value for keyword, value in times.items() if value is not None},
+    )
+
+
+def enhanced_planes(data_set: Dataset, frames: int) -> list[Json]:
+    """The planes of an enhanced multi-frame image, from its functional groups; as many as both lists agree on."""
+    shared = values.item(data_set, "SharedFunctionalGroupsSequence") or Dataset()
+    per_frame = values.raw(data_set, "PerFrameFunctionalGroupsSequence") or []
+    return [_enhanced_plane(shared, per_frame[index], index + 1) for index in range(min(frames, len(per_frame)))]
+
+
+def _enhanced_plane(shared: Dataset, own: Dataset, number: int) -> Json:
+    def group(keyword: str) -> Dataset:
+        """The frame's own macro, else the one all frames share."""
+        return values.item(own, keyword) or values.item(shared, keyword) or Dataset()
+
+    measures = group("PixelMeasuresSequence")
+    times: dict[str, Any] = {}
+    for sequence, keyword, name in _FRAME_TIMES:
+        value = _sortable(group(sequence), keyword)
+        if value is not None:
+            times.setdefault(name, value)
+    types = [values.text(group(keyword), "FrameType") for keyword in _FRAME_TYPES]
+    return _compact(
+        p=values.numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
+        o=_orientation(group("PlaneOrientationSequence")),
+        s=_spacing(measures),
+        t=_positive(measures, "SliceThickness"),
+        r=_rescale(group("PixelValueTransformationSequence")),
+        k=times | {"InstanceNumber": number},
+        y=next((kind for kind in types if kind), None),
+    )
+
+
+def _compact(**entries: Any) -> Json:
+    return {key: value for key, value in entries.items() if value is not None}
+
+
+def _orientation(data_set: Dataset) -> list[float] | None:
+    """Six direction cosines that are two perpendicular unit vectors within 1 %; anything else is no orientation."""
+    cosines = values.numbers(data_set, "ImageOrientationPatient", 6)
+    if cosines is None:
+        return None
+    row, column = cosines[:3], cosines[3:]
+    if abs(math.hypot(*row) - 1) > 0.01 or abs(math.hypot(*column) - 1) > 0.01:
+        return None
+    return cosines if abs(sum(a * b for a, b in zip(row, column, strict=True))) <= 0.01 else None
+
+
+def _spacing(data_set: Dataset) -> list[float] | None:
+    spacing = values.numbers(data_set, "PixelSpacing", 2)
+    return spacing if spacing is not None and min(spacing) > 0 else None
+
+
+def _positive(data_set: Dataset, keyword: str) -> float | None:
+    value = values.number(data_set, keyword)
+    return value if value is not None and value > 0 else None
+
+
+def _rescale(data_set: Dataset) -> list[float] | None:
+    slope, intercept = values.number(data_set, "RescaleSlope"), values.number(data_set, "RescaleIntercept")
+    if slope is None and intercept is None:
+        return None
+    return [1.0 if slope is None else slope, 0.0 if intercept is None else intercept]
+
+
+def _sortable(data_set: Dataset, keyword: str) -> float | str | None:
+    """A value that sorts in time: a number where it is one, else text (DA, TM and DT sort as text)."""
+    stated = values.text(data_set, keyword)
+    if stated is None:
+        return None
+    if keyword in _CLOCK:
+        return stated.replace(":", "")
+    try:
+        result = float(stated.split("\\")[0])
+    except ValueError:
+        return stated
+    return result if math.isfinite(result) else stated
