@@ -43,8 +43,9 @@ def case_of(stack: Stack, relative: Callable[[Path], PurePosixPath], remarks: tu
         "rows": record["rows"],
         "columns": record["columns"],
         "dtype": _intensity_type(stack),
+        "rescale": [frame.plane.get("r") for frame in stack.frames],
         "irregular": list(shape.warnings),
-        "warned": list(warnings),
+        "unsure": [text for text in warnings if "spacing" in text or "position" in text],
     }
     spacing = geometry.spacing
     return Case(
@@ -122,7 +123,7 @@ def _remarks(stack: Stack, geometry: Geometry, note: str | None) -> list[str]:
         detector = " but that of the detector" if record["detector_spacing"] else ""
         remarks.append(f"no pixel spacing is stated{detector}: --spacing gives one, else pixels are taken as they are")
     if geometry.positions is None and record["modality"] in ("CT", "MR", "PT"):
-        remarks.append("no slice position or orientation is stated: each image is segmented by itself")
+        remarks.append("no slice position or orientation is stated: each image is segmented in its own plane")
     if stack.time_points > 1:
         remarks.append(f"one of {stack.time_points} time points (or echoes) at the same positions: one mask each")
     if not record["dated"]:

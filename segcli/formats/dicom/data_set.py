@@ -37,7 +37,7 @@ _PIXEL_TAGS = {
 class Opened:
     """A data set, its transfer syntax (guessed from the encoding where the file does not say), what lies behind it.
 
-    ``pixels``: keyword of the pixel-data element that follows or is part of it. ``cut``: the file ends inside an element.
+    ``pixels``: keyword of the pixel-data element that follows or is in it. ``cut``: the file ends inside an element.
     """
 
     data_set: Dataset
@@ -67,8 +67,8 @@ def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
     return Opened(data_set, _syntax(data_set, head), pixels, cut)
 
 
-def open_whole(data: bytes, limit: int) -> Opened:
-    """All elements of the file ``data``, pixels included. Raises as :func:`open_header`.
+def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:
+    """The elements ``tags`` of the file ``data``, pixels included if among them. Raises as :func:`open_header`.
 
     ``limit``: bytes a deflated data set may inflate to; more is refused before it is held.
     """
@@ -78,7 +78,7 @@ def open_whole(data: bytes, limit: int) -> Opened:
     try:
         if _is_deflated(head):
             stream = _inflated(data, limit, whole=True)
-        data_set = dcmread(stream, force=True)
+        data_set = dcmread(stream, force=True, specific_tags=list(tags))
         pixels = next((keyword for keyword in sorted(set(_PIXEL_TAGS.values())) if keyword in data_set), None)
     except SegcliError:
         raise
@@ -135,5 +135,3 @@ def _inflated(data: bytes, limit: int, *, whole: bool) -> BytesIO:
     name, plain = kinds.DEFLATED.encode(), kinds.EXPLICIT_LITTLE.encode()
     meta = data[:start].replace(name, plain + b"\0" * (len(name) - len(plain)), 1)
     return BytesIO(meta + body)
-
-

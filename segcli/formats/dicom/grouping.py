@@ -116,7 +116,9 @@ class _Sorter:
             used.update(case.files)
         self.cases += cases
         for stack in broken:
-            self._leave([_record_of(frame) for frame in stack.frames if frame.path not in used], "failed", stack.problem)
+            self._leave(
+                [_record_of(frame) for frame in stack.frames if frame.path not in used], "failed", stack.problem
+            )
 
     def _without_scouts(self, stacks: Sequence[Stack]) -> list[Stack]:
         longest = max((len(stack.frames) for stack in stacks), default=0)
@@ -126,7 +128,12 @@ class _Sorter:
         kept: list[Stack] = []
         for stack in stacks:
             scout = stack.frames[0].record["modality"] in ("CT", "MR", "PT") and len(stack.frames) == 1
-            if scout and "\\" in stack.split_values[2] and stack.split_values[2] not in main and not stack.frames[0].number:
+            if (
+                scout
+                and "\\" in stack.split_values[2]
+                and stack.split_values[2] not in main
+                and not stack.frames[0].number
+            ):
                 reason = "a single image askew to the stack of its series (a scout or reformatted view)"
                 self._leave([_record_of(stack.frames[0])], "skipped", reason)
             else:
@@ -172,4 +179,6 @@ def _parts_remark(stacks: Sequence[Stack]) -> tuple[str, ...]:
     parts = len({stack.split_values[:5] for stack in stacks if "\\" in stack.split_values[2]})
     if parts < 2:
         return ()
-    return (f"its series holds {parts} stacks of different size, orientation, frame of reference or type: one mask each",)
+    return (
+        f"its series holds {parts} stacks of different size, orientation, frame of reference or type: one mask each",
+    )

@@ -1,9 +1,9 @@
 """What grouping must know of one file, from its header alone: a small JSON dict.
 
 ``study series sop sop_class syntax modality rows columns samples photometric bits for type frames planes`` are header
-values under short names; ``dated``: whether any date is usable; ``cine``: frames without positions of their own; ``select`` the values of the
-keywords asked for; ``notes`` reduced library warnings; ``fault`` or ``skip``: why it cannot or should not be used
-although it belongs to a series.
+values under short names; ``dated``: whether any date is usable; ``cine``: frames without positions of their own;
+``select``: the values of the keywords asked for; ``notes``: reduced library warnings; ``fault``: why it cannot be
+decoded although it belongs to a series.
 """
 
 from __future__ import annotations

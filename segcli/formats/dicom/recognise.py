@@ -16,7 +16,7 @@ _LONGEST_FIRST_VALUE = 4096
 
 
 def recognises(head: bytes) -> bool:
-    """Whether ``head``, the first 4096 bytes of a file, begin a DICOM file (with or without preamble) or an envelope."""
+    """Whether ``head``, the first 4096 bytes of a file, begin a DICOM file, bare or not, or an encrypted one."""
     return has_preamble(head) or is_bare_data_set(head) or is_encrypted(head)
 
 

@@ -39,4 +39,6 @@ def matches(values: Mapping[str, Sequence[str]], select: Sequence[tuple[str, str
 
 def _pattern(text: str) -> str:
     """Only ``*`` is special: brackets and question marks stand for themselves."""
-    return "".join(character if character == "*" else f"[{character}]" if character in "[?" else character for character in text)
+    return "".join(
+        character if character == "*" else f"[{character}]" if character in "[?" else character for character in text
+    )

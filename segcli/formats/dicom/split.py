@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segcli.formats.dicom.stack import along_normal
 from segcli.formats.dicom.timepoints import split_by_time
@@ -82,7 +83,7 @@ def _without_position(key: tuple[str, ...], frames: Sequence[Frame]) -> list[Sta
 
 def _parallel(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
     """Frames by orientation; each orientation as text of its cosines to three decimals."""
-    groups: list[tuple[np.ndarray, list[Frame]]] = []  # type: ignore[type-arg]
+    groups: list[tuple[NDArray[np.float64], list[Frame]]] = []
     for frame in sorted(frames, key=lambda frame: frame.plane["o"]):
         cosines = np.asarray(frame.plane["o"])
         for representative, members in groups:
