@@ -1,1 +1,1 @@
-"""DICOM images in, DICOM SEG out."""
+"""DICOM images in, DICOM SEG out. The way in is ``segcli.formats.dicom.format.FORMAT``."""

@@ -13,7 +13,7 @@ from segcli.formats.dicom.stack import along_normal
 from segcli.formats.dicom.timepoints import split_by_time
 from segcli.image import Json
 
-SAME_DIRECTION = 1e-3
+SAME_DIRECTION = 1e-4
 """By how much direction cosines of one stack may differ."""
 
 
@@ -82,7 +82,7 @@ def _without_position(key: tuple[str, ...], frames: Sequence[Frame]) -> list[Sta
 
 
 def _parallel(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
-    """Frames by orientation; each orientation as text of its cosines to three decimals."""
+    """Frames by orientation; each orientation as text of its cosines to five decimals."""
     groups: list[tuple[NDArray[np.float64], list[Frame]]] = []
     for frame in sorted(frames, key=lambda frame: frame.plane["o"]):
         cosines = np.asarray(frame.plane["o"])
@@ -92,7 +92,7 @@ def _parallel(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
                 break
         else:
             groups.append((cosines, [frame]))
-    return [("\\".join(f"{value + 0.0:.3f}" for value in cosines.round(3)), members) for cosines, members in groups]
+    return [("\\".join(f"{value + 0.0:.5f}" for value in cosines.round(5)), members) for cosines, members in groups]
 
 
 def _in_time(key: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:

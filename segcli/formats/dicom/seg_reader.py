@@ -1,0 +1,174 @@
+"""A DICOM SEG → label maps, and the check that a SEG just written says what it was meant to say.
+
+Bits are unpacked here with NumPy and headers read with pydicom, apart from highdicom, which wrote them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
+
+from segcli.case import Case
+from segcli.errors import CaseError, UnreadableError, UnsupportedError
+from segcli.formats.dicom import values
+from segcli.formats.dicom.quiet import quiet
+from segcli.formats.dicom.repairs import has_space
+from segcli.formats.dicom.seg_writer import segment_numbers, to_segments
+from segcli.formats.dicom.stack import along_normal
+from segcli.formats.dicom.terms import label_value
+from segcli.formats.interface import MaskRequest
+from segcli.image import Geometry, Json, LabelMap
+
+_LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
+Slice = tuple[str, int]
+"""SOP instance UID and frame number (0: single frame) of a source slice."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    segment: int | None
+    source: Slice
+    position: tuple[float, float, float] | None
+    pixels: NDArray[Any]
+
+
+def read_labels(path: Path) -> tuple[LabelMap, ...]:
+    """One label map of the slices that have frames, in order along the normal, or of the film where there is none.
+
+    ``extra["sources"]``: SOP instance UID and frame number of each slice. Slices without any frame are not in the file;
+    :func:`verify` knows them. Where segments overlap the later one wins. Raises UnreadableError, UnsupportedError.
+    """
+    with quiet():
+        seg, frames = _frames(path)
+        described = {int(item.SegmentNumber): label_value(item) for item in seg.SegmentSequence}
+        orientation = _orientation(seg)
+    order = _order(frames, orientation)
+    dtype = np.uint8 if max(described.values(), default=0) < 256 else np.uint16
+    pixels = np.zeros((len(order), int(seg.Rows), int(seg.Columns)), dtype)
+    table = np.zeros(1 << 16, dtype)
+    for number, value in described.items():
+        table[number] = value
+    table[0] = 0
+    for frame in frames:
+        place = order[frame.source]
+        if frame.segment is None:
+            pixels[place] = table[frame.pixels]
+        else:
+            pixels[place][frame.pixels != 0] = described[frame.segment]
+    return (LabelMap(pixels, _geometry(seg, frames, order, orientation), {"sources": [list(key) for key in order]}),)
+
+
+def verify(path: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> bool:
+    """Whether the SEG at ``path`` holds exactly ``masks``: pixels of every slice and segment, absent frames included,
+    each under the source slice and at the position it belongs to. Raises CaseError where it cannot be read.
+    """
+    numbers = segment_numbers(request)
+    expected = to_segments(masks, case, numbers)
+    with quiet():
+        seg, frames = _frames(path)
+    details = case.details
+    keys: dict[Slice, int] = {
+        (details["instances"][file][1], number): index for index, (file, number) in enumerate(details["slices"])
+    }
+    found = np.zeros_like(expected)
+    for frame in frames:
+        index = keys.get(frame.source)
+        if index is None or not _same_place(frame.position, case, index):
+            return False
+        if frame.segment is None:
+            found[index] = frame.pixels
+        else:
+            found[index][frame.pixels != 0] = frame.segment
+    described = [int(item.SegmentNumber) for item in seg.SegmentSequence if int(item.SegmentNumber)]
+    return described == list(numbers.values()) and np.array_equal(found, expected)
+
+
+def _same_place(position: tuple[float, float, float] | None, case: Case, index: int) -> bool:
+    if not has_space(case):
+        return position is None
+    true = case.details["geometry"]["positions"][index]
+    return position is not None and bool(np.abs(np.subtract(position, true)).max() < 0.01)
+
+
+def _frames(path: Path) -> tuple[Dataset, list[_Frame]]:
+    try:
+        seg = dcmread(path)
+        pixels = _unpacked(seg)
+        groups = [_frame(seg, own, pixels[index]) for index, own in enumerate(seg.PerFrameFunctionalGroupsSequence)]
+    except CaseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any library error; its text may quote values
+        raise UnreadableError(f"the DICOM SEG cannot be read ({type(error).__name__})") from None
+    return seg, groups
+
+
+def _unpacked(seg: Dataset) -> NDArray[Any]:
+    """``[frame, row, column]``: 0 or 1 for BINARY, segment numbers for LABELMAP."""
+    shape = int(seg.NumberOfFrames), int(seg.Rows), int(seg.Columns)
+    kind = str(seg.get("SegmentationType", ""))
+    if kind not in ("BINARY", "LABELMAP"):
+        raise UnsupportedError(f"a DICOM SEG of type {kind or 'unknown'}: segcli reads BINARY and LABELMAP")
+    syntax = seg.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated:
+        if kind == "BINARY" or syntax != RLELossless:
+            raise UnsupportedError(f"a DICOM SEG in transfer syntax {syntax}")
+        return np.asarray(seg.pixel_array).reshape(shape)
+    if kind == "LABELMAP":
+        return np.frombuffer(seg.PixelData, f"<u{seg.BitsAllocated // 8}", int(np.prod(shape))).reshape(shape)
+    bits = np.unpackbits(np.frombuffer(seg.PixelData, np.uint8), bitorder="little", count=int(np.prod(shape)))
+    return bits.reshape(shape)
+
+
+def _frame(seg: Dataset, own: Dataset, pixels: NDArray[Any]) -> _Frame:
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    identified = values.item(own, "SegmentIdentificationSequence") or values.item(
+        shared, "SegmentIdentificationSequence"
+    )
+    derivation = values.item(own, "DerivationImageSequence")
+    source = values.item(derivation, "SourceImageSequence") if derivation is not None else None
+    if source is None:
+        raise UnsupportedError("a DICOM SEG whose frames do not say from which image they come")
+    place = values.item(own, "PlanePositionSequence")
+    position = values.numbers(place, "ImagePositionPatient", 3) if place is not None else None
+    return _Frame(
+        segment=None if identified is None else int(identified.ReferencedSegmentNumber),
+        source=(str(source.ReferencedSOPInstanceUID), values.whole(source, "ReferencedFrameNumber") or 0),
+        position=None if position is None else (position[0], position[1], position[2]),
+        pixels=pixels,
+    )
+
+
+def _orientation(seg: Dataset) -> list[float] | None:
+    plane = values.item(seg.SharedFunctionalGroupsSequence[0], "PlaneOrientationSequence")
+    return None if plane is None else values.numbers(plane, "ImageOrientationPatient", 6)
+
+
+def _order(frames: Sequence[_Frame], orientation: Json) -> dict[Slice, int]:
+    """Place of each source slice in the label map."""
+    positions = {frame.source: frame.position for frame in frames}
+    if orientation is None or any(position is None for position in positions.values()):
+        return {source: index for index, source in enumerate(sorted(positions, key=lambda key: key[1]))}
+    known = [position for position in positions.values() if position is not None]
+    heights = dict(zip(positions, along_normal(known, orientation).tolist(), strict=True))
+    return {source: index for index, source in enumerate(sorted(positions, key=lambda key: heights[key]))}
+
+
+def _geometry(seg: Dataset, frames: Sequence[_Frame], order: dict[Slice, int], orientation: Json) -> Geometry:
+    measures = values.item(seg.SharedFunctionalGroupsSequence[0], "PixelMeasuresSequence")
+    spacing = None if measures is None else values.numbers(measures, "PixelSpacing", 2)
+    known = None if spacing is None else (spacing[0], spacing[1])
+    if orientation is None:
+        return Geometry(spacing=known)
+    row, column = tuple(orientation[:3]), tuple(orientation[3:])
+    normal = tuple(np.cross(row, column).tolist())
+    by_source = {frame.source: frame.position for frame in frames}
+    positions = tuple(by_source[source] for source in order)
+    return Geometry(spacing=known, axes=(row, column, normal), positions=positions)  # type: ignore[arg-type]

@@ -1,0 +1,169 @@
+"""Label maps of a DICOM case → one DICOM Segmentation (PS3.3 A.51, C.8.20), the same file for the same input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from highdicom.seg import Segmentation, SegmentDescription
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from segcli.case import Case
+from segcli.contract import ModelCard
+from segcli.errors import WriteError
+from segcli.formats.dicom import repairs, values
+from segcli.formats.dicom.quiet import quiet
+from segcli.formats.dicom.source import Source, read_source
+from segcli.formats.dicom.terms import plain, private_schemes, segment_descriptions
+from segcli.formats.dicom.uids import derived_uid
+from segcli.formats.interface import MaskRequest
+from segcli.image import LabelMap
+
+_PLACEHOLDER = "2.25.0"
+
+
+def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
+    """Write the label map of ``case`` to ``target`` as BINARY (or LABELMAP) SEG, Explicit VR Little Endian.
+
+    ``masks``: one label map ``[slice, row, column]``, slices in the order of the case, 0 or values of the card.
+    Raises WriteError where it does not fit the case or the card.
+    """
+    numbers = segment_numbers(request)
+    pixels = to_segments(masks, case, numbers)
+    with quiet():
+        source = read_source(case.files)
+        seg = _segmentation(pixels, case, request, numbers)
+        _repair(seg, case, pixels)
+        _describe(seg, case, source, request)
+        repairs.set_dimension_uid(seg, derived_uid("dimensions", str(seg.SeriesInstanceUID), case.id))
+        content = _encoded(seg)
+        uid = derived_uid("instance", content)
+        seg.SOPInstanceUID = seg.file_meta.MediaStorageSOPInstanceUID = UID(uid)
+        target.write_bytes(_encoded(seg))
+
+
+def segment_numbers(request: MaskRequest) -> dict[int, int]:
+    """Label value → segment number: 1..N in the order of the card for BINARY, the value itself for LABELMAP."""
+    labels = [label.value for label in request.card.labels]
+    if request.settings.dicom_seg == "labelmap":
+        return {value: value for value in sorted(labels)}
+    return {value: number for number, value in enumerate(labels, 1)}
+
+
+def to_segments(masks: Sequence[LabelMap], case: Case, numbers: dict[int, int]) -> NDArray[Any]:
+    """``[slice, row, column]`` of segment numbers, uint8 or uint16. Raises WriteError on other shapes or values."""
+    expected = (len(case.details["slices"]), case.details["rows"], case.details["columns"])
+    if len(masks) != 1 or masks[0].pixels.shape != expected:
+        raise WriteError(f"the mask has not the shape {expected} of its DICOM case")
+    unknown = 1 << 16
+    table = np.full(1 << 16, unknown, np.uint32)
+    table[0] = 0
+    for value, number in numbers.items():
+        table[value] = number
+    pixels = table[masks[0].pixels]
+    if pixels.max(initial=0) == unknown:
+        raise WriteError("the mask holds a value that the model's card does not name")
+    return np.asarray(pixels.astype(np.uint8 if max(numbers.values(), default=0) < 256 else np.uint16))
+
+
+def _segmentation(pixels: NDArray[Any], case: Case, request: MaskRequest, numbers: dict[int, int]) -> Dataset:
+    card = request.card
+    descriptions: list[SegmentDescription] = segment_descriptions(card, numbers)
+    series = derived_uid("series", case.details["series"], case.id, *_model(card), request.settings.dicom_seg)
+    return Segmentation(
+        source_images=repairs.stand_ins(case),
+        pixel_array=pixels,
+        segmentation_type=request.settings.dicom_seg.upper(),
+        segment_descriptions=descriptions,
+        series_instance_uid=series,
+        series_number=1,
+        sop_instance_uid=_PLACEHOLDER,
+        instance_number=1,
+        manufacturer="segcli",
+        manufacturer_model_name=plain(card.name, "segcli model"),
+        software_versions=(
+            plain(f"segcli {request.segcli_version}", "segcli"),
+            plain(f"model {card.version}", "model"),
+        ),
+        device_serial_number=(card.sha256 or derived_uid("model", *_model(card)))[:16],
+        content_label="SEGMENTATION",
+        content_description=plain(f"{card.name} {card.version}", "segmentation"),
+        series_description=plain(f"Segmentation {card.name} {card.version}", "Segmentation"),
+        specific_character_set="ISO_IR 192",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=bool(pixels.any()),
+    )
+
+
+def _model(card: ModelCard) -> tuple[str, str, str]:
+    return card.name, card.version, card.sha256
+
+
+def _repair(seg: Dataset, case: Case, pixels: NDArray[Any]) -> None:
+    repairs.unshare_segment(seg)
+    if repairs.has_space(case):
+        repairs.set_slice_spacing(seg, case)
+    else:
+        repairs.remove_space(seg, case)
+    repairs.put_references(seg, case)
+    repairs.remove_equipment(seg)
+    bits = int(seg.NumberOfFrames) * pixels.shape[1] * pixels.shape[2] * int(seg.BitsAllocated)
+    repairs.zero_pad_byte(seg, (bits + 7) // 8)
+
+
+def _describe(seg: Dataset, case: Case, source: Source, request: MaskRequest) -> None:
+    """Patient and study as in the source, dates, loss, series number, coding schemes."""
+    _copy_patient_and_study(seg, source.header)
+    repairs.set_dates(seg, *source.date)
+    for keyword in ("TimezoneOffsetFromUTC", "Laterality"):
+        if values.text(source.header, keyword) is not None:
+            seg[keyword] = source.header[keyword]
+    if not repairs.has_space(case):  # type 2C: required where there is no image orientation (C.7.6.1)
+        seg.PatientOrientation = values.raw(source.header, "PatientOrientation") or ""
+    if source.lossy:  # C.8.20.2.2: 01 if any source ever was; ratio and method as far as the sources state them
+        seg.LossyImageCompression = "01"
+        if source.ratios:
+            seg.LossyImageCompressionRatio = list(source.ratios)
+        if source.methods:
+            seg.LossyImageCompressionMethod = list(source.methods)
+    seg.SeriesNumber = _series_number(source.header, request.card)
+    schemes = private_schemes(request.card)
+    if schemes:
+        items = []
+        for scheme in schemes:
+            item = Dataset()
+            item.CodingSchemeDesignator = scheme
+            items.append(item)
+        seg.CodingSchemeIdentificationSequence = DicomSequence(items)
+
+
+def _copy_patient_and_study(seg: Dataset, header: Dataset) -> None:
+    """By highdicom's tables of the Patient and Study modules, as text stands in the source, odd or not."""
+    stated = header.copy() if hasattr(header, "copy") else header
+    stated.SOPClassUID, stated.SOPInstanceUID = seg.SOPClassUID, _PLACEHOLDER  # which modules apply; and for its log
+    seg.copy_patient_and_study_information(stated)
+    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"):
+        if keyword not in header:
+            setattr(seg, keyword, "")
+    for keyword in ("AccessionNumber", "ReferringPhysicianName"):
+        if keyword not in header:
+            setattr(seg, keyword, "")
+
+
+def _series_number(header: Dataset, card: ModelCard) -> int:
+    """Distinct from the source's and for each model, so that viewers do not show two series under one number."""
+    number = max(0, values.whole(header, "SeriesNumber") or 0) % 100_000
+    model = int(derived_uid("number", *_model(card)).removeprefix("2.25.")) % 900
+    return number * 1000 + 100 + model
+
+
+def _encoded(seg: Dataset) -> bytes:
+    buffer = BytesIO()
+    seg.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
