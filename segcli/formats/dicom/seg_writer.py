@@ -17,7 +17,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from segcli.case import Case
 from segcli.contract import ModelCard
 from segcli.errors import WriteError
-from segcli.formats.dicom import repairs, values
+from segcli.formats.dicom import repairs
 from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.source import Source, read_source
 from segcli.formats.dicom.terms import plain, private_schemes, segment_descriptions
@@ -119,20 +119,17 @@ def _repair(seg: Dataset, case: Case, pixels: NDArray[Any]) -> None:
 
 def _describe(seg: Dataset, case: Case, source: Source, request: MaskRequest) -> None:
     """Patient and study as in the source, dates, loss, series number, coding schemes."""
-    _copy_patient_and_study(seg, source.header)
+    seg.update(source.carried)
     repairs.set_dates(seg, *source.date)
-    for keyword in ("TimezoneOffsetFromUTC", "Laterality"):
-        if values.text(source.header, keyword) is not None:
-            seg[keyword] = source.header[keyword]
     if not repairs.has_space(case):  # type 2C: required where there is no image orientation (C.7.6.1)
-        seg.PatientOrientation = values.raw(source.header, "PatientOrientation") or ""
+        seg.PatientOrientation = source.patient_orientation
     if source.lossy:  # C.8.20.2.2: 01 if any source ever was; ratio and method as far as the sources state them
         seg.LossyImageCompression = "01"
         if source.ratios:
             seg.LossyImageCompressionRatio = list(source.ratios)
         if source.methods:
             seg.LossyImageCompressionMethod = list(source.methods)
-    seg.SeriesNumber = _series_number(source.header, request.card)
+    seg.SeriesNumber = _series_number(source.series_number, request.card)
     schemes = private_schemes(request.card)
     if schemes:
         items = []
@@ -143,24 +140,10 @@ def _describe(seg: Dataset, case: Case, source: Source, request: MaskRequest) ->
         seg.CodingSchemeIdentificationSequence = DicomSequence(items)
 
 
-def _copy_patient_and_study(seg: Dataset, header: Dataset) -> None:
-    """By highdicom's tables of the Patient and Study modules, as text stands in the source, odd or not."""
-    stated = header.copy() if hasattr(header, "copy") else header
-    stated.SOPClassUID, stated.SOPInstanceUID = seg.SOPClassUID, _PLACEHOLDER  # which modules apply; and for its log
-    seg.copy_patient_and_study_information(stated)
-    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"):
-        if keyword not in header:
-            setattr(seg, keyword, "")
-    for keyword in ("AccessionNumber", "ReferringPhysicianName"):
-        if keyword not in header:
-            setattr(seg, keyword, "")
-
-
-def _series_number(header: Dataset, card: ModelCard) -> int:
+def _series_number(source: int, card: ModelCard) -> int:
     """Distinct from the source's and for each model, so that viewers do not show two series under one number."""
-    number = max(0, values.whole(header, "SeriesNumber") or 0) % 100_000
     model = int(derived_uid("number", *_model(card)).removeprefix("2.25.")) % 900
-    return number * 1000 + 100 + model
+    return source % 100_000 * 1000 + 100 + model
 
 
 def _encoded(seg: Dataset) -> bytes:

@@ -1,45 +1,52 @@
-"""What a SEG takes over from the headers of its source, and how: decoded text, nothing private (PS3.3 C.7.1, C.7.2)."""
+"""What a SEG needs from the headers of its source, read again without pixels: decoded text, nothing private."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
 from segcli.formats.dicom import kinds, values
+from segcli.formats.dicom.carried import CARRIED, EMPTY_IF_ABSENT
 from segcli.formats.dicom.data_set import open_header
 from segcli.formats.dicom.dates import UNKNOWN, content_date
 
-_LOSSY_KEYWORDS = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_LOSSY_TAGS = [tag_for_keyword(keyword) or 0 for keyword in _LOSSY_KEYWORDS]
+_DATES = ("ContentDate", "ContentTime", "AcquisitionDate", "AcquisitionTime", "SeriesDate", "SeriesTime")
+_NEEDED = (*CARRIED, *_DATES, "AcquisitionDateTime", "SeriesNumber", "PatientOrientation", "SpecificCharacterSet")
+_TAGS = sorted({tag for tag in map(tag_for_keyword, _NEEDED) if tag is not None})
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_LOSSY_TAGS = sorted(tag for tag in map(tag_for_keyword, _LOSSY) if tag is not None)
+_TEXT = frozenset(
+    {*("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT"), *("PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")}
+)
 _UNDECODABLE = "\ufffd"
 
 
 @dataclass(frozen=True)
 class Source:
-    """``header``: the first file's elements, text decoded, private ones removed. ``date``: DA and TM for the SEG.
+    """``carried``: elements for the SEG, text decoded. ``date``: DA and TM. ``series_number``: 0 if there is none.
 
-    ``lossy``: whether any instance was ever compressed with loss; ``ratios`` and ``methods`` as far as stated.
+    ``patient_orientation``: as text, empty if unknown. ``lossy``: whether any instance was ever compressed with loss;
+    ``ratios`` and ``methods`` as far as stated.
     """
 
-    header: Dataset
+    carried: Dataset
     date: tuple[str, str]
+    series_number: int
+    patient_orientation: str
     lossy: bool
     ratios: tuple[str, ...]
     methods: tuple[str, ...]
 
 
 def read_source(files: Sequence[Path]) -> Source:
-    """Read the headers of a case's files again, without pixels; the first stands for the patient and the study."""
+    """Read the headers of a case's files; the first stands for the patient and the study."""
     with files[0].open("rb") as stream:
-        header = open_header(stream, ()).data_set
-    _decode(header)
-    header.remove_private_tags()
+        header = open_header(stream, _TAGS).data_set
     lossy, ratios, methods = False, dict[str, None](), dict[str, None]()
     for path in files:
         with path.open("rb") as stream:
@@ -47,23 +54,57 @@ def read_source(files: Sequence[Path]) -> Source:
         lossy |= values.text(opened.data_set, "LossyImageCompression") == "01" or opened.syntax in kinds.LOSSY
         ratios |= dict.fromkeys(_each(opened.data_set, "LossyImageCompressionRatio"))
         methods |= dict.fromkeys(_each(opened.data_set, "LossyImageCompressionMethod"))
-    return Source(header, content_date(header) or UNKNOWN, lossy, tuple(ratios), tuple(methods))
+    return Source(
+        carried=_carried(header),
+        date=content_date(header) or UNKNOWN,
+        series_number=max(0, values.whole(header, "SeriesNumber") or 0),
+        patient_orientation=values.text(header, "PatientOrientation") or "",
+        lossy=lossy,
+        ratios=tuple(ratios),
+        methods=tuple(methods),
+    )
 
 
 def _each(data_set: Dataset, keyword: str) -> list[str]:
-    return (values.text(data_set, keyword) or "").split("\\") if values.text(data_set, keyword) else []
+    stated = values.text(data_set, keyword)
+    return [] if stated is None else stated.split("\\")
 
 
-def _decode(header: Dataset) -> None:
-    """Turn all text into Unicode. Bytes that the declared character set does not explain are taken as Latin-1."""
-    raw = {element: header.get_item(element) for element in header.keys()}  # noqa: SIM118 - elements stay unread
-    undecoded = {tag: getattr(item, "value", None) for tag, item in raw.items()}
-    header.decode()
-    for tag, data in undecoded.items():
-        if isinstance(data, bytes) and _UNDECODABLE in str(header[tag].value):
-            header[tag].value = _multiple(data.decode("latin-1").strip(" \0"))
-    header.SpecificCharacterSet = "ISO_IR 192"
+def _carried(header: Dataset) -> Dataset:
+    result = Dataset()
+    for keyword in CARRIED:
+        if keyword in header:
+            element = _decoded(header, tag_for_keyword(keyword) or 0)
+            if element is not None:
+                result.add(element)
+    if not result.get("Laterality"):  # type 2C: may not even be there, empty, unless the part is a paired one
+        for keyword in ("Laterality", "BodyPartExamined"):
+            result.pop(keyword, None)
+    for keyword in EMPTY_IF_ABSENT:
+        if keyword not in result:
+            setattr(result, keyword, "")
+    return result
 
 
-def _multiple(text: str) -> Any:
-    return MultiValue(str, text.split("\\")) if "\\" in text else text
+def _decoded(header: Dataset, tag: int) -> DataElement | None:
+    """The element as Unicode text, in the VR of the dictionary; None for one that is no text and cannot be read.
+
+    Bytes which the declared character set does not explain are taken as Latin-1: every byte has a meaning there.
+    """
+    stored = getattr(header.get_item(tag), "value", None)  # bytes, as long as nobody has asked for the value
+    representation = dictionary_VR(tag)
+    try:
+        element = header[tag]
+        if element.VR == "SQ":
+            for item in element.value:
+                item.remove_private_tags()
+                item.decode()
+            return element
+        value = element.value
+    except Exception:  # noqa: BLE001 - any conversion error of pydicom
+        value = None
+    if representation not in _TEXT:
+        return None if value is None else DataElement(tag, representation, value)
+    if isinstance(stored, bytes) and (value is None or isinstance(value, bytes) or _UNDECODABLE in str(value)):
+        value = stored.decode("latin-1").rstrip(" \0")
+    return DataElement(tag, representation, str(value) if representation == "PN" and value is not None else value)
