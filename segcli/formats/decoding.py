@@ -1,0 +1,97 @@
+"""One gate around every decoding library: whatever it raises or warns comes out as one plain line, without its text.
+
+The libraries' own messages are not passed on: they quote header values and paths.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from segcli.errors import SegcliError, UnreadableError, UnsupportedError
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+_KINDS: tuple[tuple[type[Exception], str], ...] = (
+    (MemoryError, "it needs more memory than there is"),
+    (NotImplementedError, "a variant that no decoder here reads"),
+    (PermissionError, "no permission to read the file"),
+    (FileNotFoundError, "a file is missing"),
+    (EOFError, "the data end too early"),
+)
+_TOO_SHORT = ("truncat", "too small", "not enough", "premature", "end of file", "end of stream", "end-of-stream", "eof")
+_CHECKSUM = ("checksum", "data check", "crc")
+
+
+@contextmanager
+def decoding(what: str) -> Iterator[None]:
+    """Run a library's decoder on ``what`` ("PNG", "NIfTI volume", ...).
+
+    Raises UnreadableError for any exception of the library; our own errors pass. Warnings of the library stay inside.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except SegcliError:
+            raise
+        except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
+            raise UnreadableError(
+                f"the {what} cannot be decoded ({_complaint(error)}): repair it or export it again"
+            ) from None
+
+
+def refuse_gzip(data: bytes, what: str) -> None:
+    """Raise UnsupportedError if a file of a format that is never gzipped starts as a gzip stream."""
+    if data.startswith(GZIP_MAGIC):
+        raise UnsupportedError(f"the {what} is packed with gzip: unpack it first")
+
+
+def check_pixels(count: int, channels: int, limit: int) -> None:
+    """Raise UnsupportedError if ``count`` pixels (rows x columns x slices) are more than ``limit`` (``max_pixels``).
+
+    An image of more than four channels counts as the larger image that it is in memory.
+    """
+    held = count * max(1, -(-channels // 4))
+    if held > limit:
+        raise UnsupportedError(
+            f"the image has {held:,} pixels to hold at once, the limit is {limit:,}: raise it with --max-pixels"
+        )
+
+
+def inflate(data: bytes, limit: int) -> bytes:
+    """The first ``limit`` bytes that a gzip stream (of one or more members) unpacks to.
+
+    Raises zlib.error if the stream is damaged and EOFError if it ends early: call it inside :func:`decoding`.
+    """
+    pieces: list[bytes] = []
+    have = 0
+    while data and have < limit:
+        unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        piece = unpacker.decompress(data, limit - have)
+        have += len(piece)
+        pieces.append(piece)
+        if not unpacker.eof:
+            if have < limit:
+                raise EOFError
+            # Enough bytes, but the checksum stands after them: one more byte tells whether the stream ends here.
+            if not unpacker.decompress(unpacker.unconsumed_tail, 1) and not unpacker.eof:
+                raise EOFError
+            break
+        data = unpacker.unused_data.lstrip(b"\0")
+    return b"".join(pieces)
+
+
+def _complaint(error: Exception) -> str:
+    """The kind of an exception in plain words; nothing of its own text."""
+    for kind, words in _KINDS:
+        if isinstance(error, kind):
+            return words
+    text = str(error).lower()
+    if any(word in text for word in _TOO_SHORT):
+        return "the data end too early"
+    if any(word in text for word in _CHECKSUM):
+        return "a checksum does not match"
+    return "its data are damaged"

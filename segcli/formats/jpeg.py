@@ -1,0 +1,166 @@
+"""JPEG, read only: turned as its EXIF orientation says, the mask is a PNG in that same (viewed) frame.
+
+Decoded by imagecodecs (libjpeg-turbo; 8, 12 and 16 bit). JPEG has no checksums: damage inside the entropy-coded data
+cannot always be told from a picture, but a file that ends before its end marker is refused.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+from PIL.Image import Exif
+
+from segcli.case import Case
+from segcli.errors import UnreadableError, UnsupportedError
+from segcli.formats.channels import RGB, reconcile
+from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
+from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
+from segcli.formats.orient import as_viewed, transposes
+from segcli.formats.png import FORMAT as PNG
+from segcli.formats.png import write_png_mask
+from segcli.image import Image, LabelMap
+
+_SOI, _EOI, _SOS, _APP0, _APP1 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the pixel data. ``phys``: resolution as a PNG states it (x, y, unit), in the stored frame."""
+
+    rows: int
+    columns: int
+    components: int
+    orientation: int
+    phys: tuple[int, int, int] | None
+    data_start: int
+
+    @property
+    def viewed_shape(self) -> tuple[int, int, int]:
+        """Slices, rows, columns as a viewer shows them."""
+        if transposes(self.orientation):
+            return 1, self.columns, self.rows
+        return 1, self.rows, self.columns
+
+
+class Jpeg:
+    """The :class:`segcli.formats.interface.Format` of JPEG."""
+
+    name = "jpeg"
+
+    def recognises(self, head: bytes) -> bool:
+        """By the start-of-image marker and the marker that must follow it."""
+        return head.startswith(b"\xff\xd8\xff")
+
+    def mask_name(self, name: str) -> str:
+        """``a.jpg`` becomes ``a.jpg.png``."""
+        return name + ".png"
+
+    def describe(self, path: Path) -> Description:
+        """Size as viewed; JPEG states no spacing (its dpi are none)."""
+        with decoding("JPEG"):
+            data = path.read_bytes()
+        return Description(shape=_header(data).viewed_shape)
+
+    def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
+        """One part of one slice, as viewed; uint8 (uint16 above 8 bit), or float32 where grey is made from RGB."""
+        with decoding("JPEG"):
+            data = files.read(case.files[0])
+        stated = _header(data)
+        if stated.components not in (1, 3):
+            raise UnsupportedError("the JPEG is CMYK (print colours): convert it to RGB or grey first")
+        check_pixels(stated.rows * stated.columns, stated.components, request.max_pixels)
+        if data.find(bytes([0xFF, _EOI]), stated.data_start) < 0:
+            raise UnreadableError("the JPEG cannot be decoded (the data end too early): export it again")
+        with decoding("JPEG"):
+            pixels = imagecodecs.jpeg_decode(data)
+        pixels = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+        pixels = np.ascontiguousarray(as_viewed(pixels, stated.orientation))[np.newaxis]
+        if pixels.shape[-2:] != stated.viewed_shape[1:]:
+            raise UnreadableError("the JPEG holds another size than its header states: export it again")
+        phys = stated.phys
+        if phys is not None and transposes(stated.orientation):
+            phys = (phys[1], phys[0], phys[2])
+        names = RGB if stated.components == 3 else ("grey",)
+        return ReadResult((Image(reconcile(pixels, names, request), extra={"phys": phys and list(phys)}),))
+
+    def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
+        """A PNG mask, see :mod:`segcli.formats.png`."""
+        write_png_mask(target, masks[0], request)
+
+    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+        """The PNG mask of a JPEG. A JPEG itself is refused: lossy compression keeps no label numbers."""
+        with decoding("PNG mask"), path.open("rb") as stream:
+            head = stream.read(3)
+        if self.recognises(head):
+            raise UnsupportedError("a JPEG holds no exact label numbers: use a PNG, TIFF or volume as label map")
+        return PNG.read_labels(path)
+
+
+def _header(data: bytes) -> Header:
+    """Raises UnreadableError without a frame header and a scan behind it."""
+    refuse_gzip(data, "JPEG")
+    orientation, phys = 1, None
+    frame: tuple[int, int, int] | None = None
+    for marker, payload, stop in _segments(data):
+        if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 12:
+            phys = _density(*struct.unpack(">BHH", payload[7:12]))
+        elif marker == _APP1 and payload.startswith(b"Exif\0\0"):
+            orientation = _exif_orientation(payload)
+        elif marker in _FRAMES and frame is None and len(payload) >= 6:
+            rows, columns, components = struct.unpack(">HHB", payload[1:6])
+            frame = rows, columns, components
+        elif marker == _SOS and frame is not None and all(frame):
+            return Header(*frame, orientation, phys, stop)
+    raise UnreadableError("the JPEG has no complete header: export it again")
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """(marker, payload, offset behind it) up to the first scan; markers without payload are left out."""
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == _EOI:
+            return
+        if marker == 0x01 or 0xD0 <= marker <= _SOI:
+            at += 2
+            continue
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        yield marker, data[at + 4 : at + 2 + length], at + 2 + length
+        if marker == _SOS:
+            return
+        at += 2 + length
+
+
+def _exif_orientation(payload: bytes) -> int:
+    """1-8; damaged EXIF counts as 1, for viewers show such files unturned."""
+    exif = Exif()
+    try:
+        with decoding("EXIF header"):
+            exif.load(payload)
+            value = exif.get(_ORIENTATION, 1)
+    except UnreadableError:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _density(unit: int, x: int, y: int) -> tuple[int, int, int] | None:
+    """JFIF density (0: aspect ratio, 1: per inch, 2: per cm) as PNG's pHYs; None if it says nothing."""
+    if not x or not y or unit > 2 or (unit == 0 and x == y):
+        return None
+    per_metre = {0: 1.0, 1: 1 / 0.0254, 2: 100.0}[unit]
+    return round(x * per_metre), round(y * per_metre), int(unit != 0)
+
+
+FORMAT = Jpeg()

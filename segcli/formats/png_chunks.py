@@ -1,0 +1,78 @@
+"""The chunk layer of PNG (ISO/IEC 15948, section 5): just enough to read the header before anything is allocated,
+and to keep palette indices and resolution, which no decoder here hands over.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from segcli.errors import UnreadableError
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEADER_SIZE = 33
+"""Signature and IHDR chunk."""
+
+GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
+_DEPTHS = {
+    GREY: (1, 2, 4, 8, 16),
+    RGB: (8, 16),
+    PALETTE: (1, 2, 4, 8),
+    GREY_ALPHA: (8, 16),
+    RGB_ALPHA: (8, 16),
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """IHDR. ``depth``: bits per sample or palette index; ``color``: GREY, RGB, PALETTE, GREY_ALPHA or RGB_ALPHA."""
+
+    columns: int
+    rows: int
+    depth: int
+    color: int
+    interlace: int
+
+
+def header(data: bytes) -> Header:
+    """IHDR of a file that starts with ``data`` (at least HEADER_SIZE bytes). Raises UnreadableError."""
+    if len(data) < HEADER_SIZE or not data.startswith(SIGNATURE) or data[8:16] != b"\0\0\0\x0dIHDR":
+        raise UnreadableError("the PNG has no complete header: export it again")
+    columns, rows, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
+    if zlib.crc32(data[12:29]) != struct.unpack(">I", data[29:33])[0]:
+        raise UnreadableError("the PNG's header is damaged (a checksum does not match): export it again")
+    if not columns or not rows or depth not in _DEPTHS.get(color, ()):
+        raise UnreadableError("the PNG's header states no valid size and pixel type: export it again")
+    return Header(columns, rows, depth, color, interlace)
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(type, payload) of the chunks in order, up to IEND or the end of the data."""
+    at = len(SIGNATURE)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        kind = data[at + 4 : at + 8]
+        yield kind, data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    """One chunk with its length and checksum."""
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+
+def retyped(data: bytes, color: int, extra: bytes = b"", without: tuple[bytes, ...] = ()) -> bytes:
+    """The same pixel data under another colour type.
+
+    ``extra``: whole chunks to insert before the pixel data. ``without``: chunk types to leave out.
+    """
+    kept = [SIGNATURE]
+    for kind, payload in chunks(data):
+        if kind == b"IHDR":
+            kept.append(chunk(kind, payload[:9] + bytes([color]) + payload[10:]))
+            kept.append(extra)
+        elif kind not in without:
+            kept.append(chunk(kind, payload))
+    return b"".join(kept)
