@@ -43,8 +43,10 @@ CLINICAL_TRIAL = (
     *("LongitudinalTemporalEventType", "ClinicalTrialTimePointTypeCodeSequence", "IssuerOfClinicalTrialTimePointID"),
     *("ConsentForClinicalTrialUseSequence",),
 )
-OTHERS = ("TimezoneOffsetFromUTC", "Laterality", "BodyPartExamined")
-"""The zone the copied times are in; the side of a paired body part, which needs the part to be named."""
+OTHERS = ("TimezoneOffsetFromUTC",)
+"""The zone the copied times are in. Laterality (2C of the series) stays with the source: in a SEG dciodvfy calls it an
+error, even where the source is of a paired body part and names it.
+"""
 
 CARRIED = (*PATIENT, *PATIENT_STUDY, *STUDY, *CLINICAL_TRIAL, *OTHERS)
 

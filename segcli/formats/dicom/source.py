@@ -77,9 +77,6 @@ def _carried(header: Dataset) -> Dataset:
             element = _decoded(header, tag_for_keyword(keyword) or 0)
             if element is not None:
                 result.add(element)
-    if not result.get("Laterality"):  # type 2C: may not even be there, empty, unless the part is a paired one
-        for keyword in ("Laterality", "BodyPartExamined"):
-            result.pop(keyword, None)
     for keyword in EMPTY_IF_ABSENT:
         if keyword not in result:
             setattr(result, keyword, "")
