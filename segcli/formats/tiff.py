@@ -1,0 +1,207 @@
+"""TIFF by tifffile and imagecodecs: classic and BigTIFF, OME and ImageJ, pyramids, every compression these decode.
+
+Numbers stay as stored (a 12-bit image holds 0-4095, a 1-bit image 0 and 1), palettes become their 16-bit colours.
+The picture is turned as its Orientation tag says, the mask lies in that same frame and carries no such tag.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from segcli.case import Case
+from segcli.errors import UnsupportedError
+from segcli.formats.channels import reconcile
+from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
+from segcli.formats.finite import hide_non_finite
+from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
+from segcli.formats.labels import as_labels
+from segcli.formats.orient import as_viewed
+from segcli.formats.tiff_layout import Stack, check_stored, layout
+from segcli.formats.tiff_metadata import orientation
+from segcli.formats.tiff_samples import intensities
+from segcli.formats.tiff_write import write_mask
+from segcli.image import Image, LabelMap
+
+_MAGIC = (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")
+_SUFFIXES = (".tif", ".tiff")
+
+
+class Tiff:
+    """The :class:`segcli.formats.interface.Format` of TIFF."""
+
+    name = "tiff"
+
+    def recognises(self, head: bytes) -> bool:
+        """By byte order and version number, classic or big."""
+        return head[:4] in _MAGIC
+
+    def mask_name(self, name: str) -> str:
+        """``a.tif``, ``a.TIFF`` and ``a.ome.tif`` stay, ``a.svs`` becomes ``a.svs.tif``."""
+        return name if name.lower().endswith(_SUFFIXES) else name + ".tif"
+
+    def describe(self, path: Path) -> Description:
+        """Size of the first stack of pages; spacing where OME or ImageJ state one."""
+        with decoding("TIFF"), path.open("rb") as stream, _opened(stream, path.name) as tif:
+            stacks, warnings = layout(tif)
+            first = stacks[0]
+            geometry = first.geometry
+        spacing: tuple[float, ...] | None = geometry.spacing
+        if spacing is not None and geometry.slice_spacing is not None:
+            spacing = (*spacing, geometry.slice_spacing)
+        shape = (first.times * first.slices, first.rows, first.columns)
+        return Description(shape=shape, spacing=spacing, warnings=warnings)
+
+    def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
+        """One part per stack of equal pages (per time point of an OME or ImageJ volume), in the stored dtype."""
+        parts: list[Image] = []
+        with decoding("TIFF"):
+            data = files.read(case.files[0])
+            refuse_gzip(data, "TIFF")
+            with _opened(io.BytesIO(data), case.files[0].name) as tif:
+                stacks, told = layout(tif)
+                warnings = [*told, *_checked(stacks, len(data), request.max_pixels)]
+                for index, stack in enumerate(stacks):
+                    images, more = _images(stack, index, request)
+                    parts += images
+                    warnings += more
+        return ReadResult(tuple(parts), tuple(dict.fromkeys(warnings)))
+
+    def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
+        """The same pages, resolution and (OME, ImageJ) sizes; see :mod:`segcli.formats.tiff_write`."""
+        write_mask(target, masks, max(label.value for label in request.card.labels))
+
+    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+        """Numbers as stored: palette indices stay indices, MINISWHITE is not turned round.
+
+        Raises UnsupportedError for pages of several channels or of numbers that are no labels.
+        """
+        found: list[LabelMap] = []
+        with decoding("TIFF mask"), path.open("rb") as stream, _opened(stream, path.name) as tif:
+            stacks, _ = layout(tif)
+            _checked(stacks, path.stat().st_size, None)
+            for index, stack in enumerate(stacks):
+                planes = _stored(stack)
+                if planes.shape[1] != 1:
+                    raise UnsupportedError("the TIFF is no label map: its pages have several channels")
+                labels = as_labels(as_viewed(planes[:, 0], _turn(stack)) if stack.series is not None else planes[:, 0])
+                found += [LabelMap(part, stack.geometry, stack.notes(index)) for part in _by_time(labels, stack)]
+        return tuple(found)
+
+
+@contextmanager
+def _opened(stream: BinaryIO | io.BytesIO, name: str) -> Iterator[Any]:
+    """A TiffFile that follows no reference into other files and logs no header values."""
+    log = logging.getLogger("tifffile")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with tifffile.TiffFile(stream, name=name, _multifile=False) as tif:
+            yield tif
+    finally:
+        log.setLevel(level)
+
+
+def _checked(stacks: Sequence[Stack], size: int, limit: int | None) -> list[str]:
+    """Warnings. Raises if the file is cut off, or the pixels of all stacks are more than ``limit``."""
+    if limit is not None:
+        count = sum(stack.times * stack.slices * stack.rows * stack.columns for stack in stacks)
+        check_pixels(count, max(stack.channels for stack in stacks), limit)
+        for stack in stacks:
+            # A tile larger than the image is padding that must be decoded all the same.
+            check_pixels(stack.page.tilewidth * stack.page.tilelength, 1, max(limit, 1))
+    return [warning for stack in stacks for warning in check_stored(stack, size)]
+
+
+def _images(stack: Stack, index: int, request: ReadRequest) -> tuple[list[Image], tuple[str, ...]]:
+    """The parts of one stack."""
+    named = request
+    if request.channel in stack.sizes.channel_names:
+        named = replace(request, channel=str(stack.sizes.channel_names.index(request.channel)))
+    pixels = _each_page(stack, named) if stack.series is None else _whole_series(stack, named)
+    pixels, valid, warnings = hide_non_finite(pixels)
+    validity: Sequence[NDArray[np.bool_] | None] = [None] * stack.times
+    if valid is not None:
+        validity = _by_time(valid, stack)
+    extra = stack.notes(index)
+    parts = [
+        Image(part, stack.geometry, mask, extra) for part, mask in zip(_by_time(pixels, stack), validity, strict=True)
+    ]
+    return parts, warnings
+
+
+def _each_page(stack: Stack, request: ReadRequest) -> NDArray[Any]:
+    """Page by page into one array, so that no more than one page is held twice."""
+    pixels: NDArray[Any] | None = None
+    depth = stack.slices // len(stack.pages)
+    for number, page in enumerate(stack.pages):
+        planes, names = intensities(_page_planes(page), page)
+        planes = as_viewed(reconcile(planes, names, request), orientation(page))
+        if len(stack.pages) == 1:
+            return np.ascontiguousarray(planes)
+        if pixels is None:
+            pixels = np.empty((stack.slices, *planes.shape[1:]), planes.dtype)
+        pixels[number * depth : (number + 1) * depth] = planes
+    if pixels is None:
+        raise UnsupportedError("the TIFF has no pages")
+    return pixels
+
+
+def _whole_series(stack: Stack, request: ReadRequest) -> NDArray[Any]:
+    planes, groups = _series_planes(stack)
+    planes, names = intensities(planes, stack.page)
+    if groups > 1:
+        planes = planes.reshape(-1, groups * planes.shape[1], *planes.shape[2:])
+        names = tuple(str(number) for number in range(planes.shape[1]))
+    return np.ascontiguousarray(as_viewed(reconcile(planes, names, request), _turn(stack)))
+
+
+def _stored(stack: Stack) -> NDArray[Any]:
+    """``[slice, channel, row, column]`` of the numbers as stored; pages as viewed, series not yet turned."""
+    if stack.series is None:
+        return np.concatenate([as_viewed(_page_planes(page), orientation(page)) for page in stack.pages])
+    planes, groups = _series_planes(stack)
+    return planes.reshape(-1, groups * planes.shape[1], *planes.shape[2:])
+
+
+def _page_planes(page: Any) -> NDArray[Any]:
+    """``[slice, sample, row, column]`` of one page; slices are more than one only in volumetric TIFF."""
+    return _ordered(page.asarray(), page.axes)
+
+
+def _series_planes(stack: Stack) -> tuple[NDArray[Any], int]:
+    """(``[plane, sample, row, column]``, number of channel planes that stand one after the other for each slice)."""
+    axes = stack.series.axes
+    array = stack.series.asarray()
+    groups = array.shape[axes.index("C")] if "C" in axes else 1
+    return _ordered(array, axes), groups
+
+
+def _ordered(array: NDArray[Any], axes: str) -> NDArray[Any]:
+    """Any axes → ``[plane, sample, row, column]``; planes run over time, other axes, channel (the last the fastest)."""
+    outer = sorted((axis for axis in axes if axis not in "CSYX"), key=lambda axis: axis != "T")
+    order = [*outer, *(axis for axis in "C" if axis in axes), *(axis for axis in "S" if axis in axes), "Y", "X"]
+    array = array.transpose([axes.index(axis) for axis in order])
+    samples = array.shape[-3] if "S" in axes else 1
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.reshape(-1, samples, *array.shape[-2:])
+
+
+def _turn(stack: Stack) -> int:
+    return orientation(stack.page)
+
+
+def _by_time(array: NDArray[Any], stack: Stack) -> list[NDArray[Any]]:
+    return [array[time * stack.slices : (time + 1) * stack.slices] for time in range(stack.times)]
+
+
+FORMAT = Tiff()
