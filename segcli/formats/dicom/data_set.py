@@ -38,12 +38,14 @@ class Opened:
     """A data set, its transfer syntax (guessed from the encoding where the file does not say), what lies behind it.
 
     ``pixels``: keyword of the pixel-data element that follows or is in it. ``cut``: the file ends inside an element.
+    ``behind``: bytes from the pixel-data element to the end of the file, where only the header was opened.
     """
 
     data_set: Dataset
     syntax: str
     pixels: str | None
     cut: bool
+    behind: int = 0
 
 
 def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
@@ -59,12 +61,13 @@ def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
         data_set = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
         here = stream.tell()
         pixels = _PIXEL_TAGS.get(stream.read(4))
-        cut = pixels is None and here != stream.seek(0, SEEK_END)
+        behind = stream.seek(0, SEEK_END) - here
+        cut = pixels is None and behind != 0
     except SegcliError:
         raise
     except Exception as error:  # noqa: BLE001 - any library error on hostile bytes; its text may quote values
         raise UnreadableError(f"the DICOM header cannot be read ({type(error).__name__})") from None
-    return Opened(data_set, _syntax(data_set, head), pixels, cut)
+    return Opened(data_set, _syntax(data_set, head), pixels, cut, behind)
 
 
 def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:

@@ -71,13 +71,13 @@ def describe_instance(path: Path, keywords: Sequence[str] = ()) -> Json:
     tags = sorted({tag for tag in map(tag_for_keyword, wanted) if tag is not None})
     with quiet() as notes, path.open("rb") as stream:
         opened = open_header(stream, tags)
-        record = _record(opened, path.stat().st_size)
+        record = _record(opened)
         record["select"] = {keyword: _values(opened.data_set, keyword) for keyword in keywords}
     record["notes"] = notes
     return record
 
 
-def _record(opened: Opened, size: int) -> dict[str, Json]:
+def _record(opened: Opened) -> dict[str, Json]:
     data_set = opened.data_set
     sop_class = values.text(data_set, "SOPClassUID") or _class_in_meta(data_set)
     if sop_class is None:
@@ -121,7 +121,7 @@ def _record(opened: Opened, size: int) -> dict[str, Json]:
         plane.pop("p", None)  # one position cannot hold for every frame of a cine
         record["planes"] = [plane]
         record["cine"] = True
-    fault = _fault(opened, record, size)
+    fault = _fault(opened, record)
     if fault is not None:
         record["fault"] = fault
     return record
@@ -138,7 +138,7 @@ def _bits(data_set: Dataset) -> list[int]:
     return [allocated, stored, stored - 1 if high is None else high, values.whole(data_set, "PixelRepresentation") or 0]
 
 
-def _fault(opened: Opened, record: dict[str, Json], size: int) -> str | None:
+def _fault(opened: Opened, record: dict[str, Json]) -> str | None:
     """Why an image that belongs to a series cannot be decoded, as far as headers tell."""
     if opened.pixels is None:
         return "the file ends before its pixel data: it was cut short"
@@ -146,7 +146,7 @@ def _fault(opened: Opened, record: dict[str, Json], size: int) -> str | None:
         return f"transfer syntax {opened.syntax} cannot be decoded: convert it to another, uncompressed for example"
     if record["rows"] <= 0 or record["columns"] <= 0:
         return "rows or columns are missing"
-    if size < _least_size(opened.syntax, record):
+    if opened.behind < _least_size(opened.syntax, record):
         return "the file holds fewer bytes of pixel data than its sizes need: it was cut short"
     if len(record["planes"]) < record["frames"] and "cine" not in record:
         return f"it states {record['frames']} frames and describes {len(record['planes'])}"
@@ -154,14 +154,14 @@ def _fault(opened: Opened, record: dict[str, Json], size: int) -> str | None:
 
 
 def _least_size(syntax: str, record: dict[str, Json]) -> int:
-    """Bytes the pixel data of this file has at least; a frame of an encapsulated stream has an item of 8 bytes."""
+    """Bytes of the pixel-data element at least: its own head, and 8 for the item of every encapsulated frame."""
     if syntax == kinds.DEFLATED:
         return 0
     if syntax not in kinds.NATIVE:
-        return int(record["frames"]) * 8
+        return int(record["frames"]) * 8 + 12
     samples = 2 if record["photometric"] == "YBR_FULL_422" else record["samples"]
     bits = record["rows"] * record["columns"] * record["frames"] * samples * record["bits"][0]
-    return int(bits) // 8
+    return (int(bits) + 7) // 8 + 8
 
 
 def _values(data_set: Dataset, keyword: str) -> list[str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom.datadict import tag_for_keyword
 
 from segcli.case import Case
-from segcli.errors import UnreadableError, UnsupportedError
+from segcli.errors import SegcliError, UnreadableError, UnsupportedError
 from segcli.formats.channels import RGB, reconcile
 from segcli.formats.dicom import intensity, kinds, values
 from segcli.formats.dicom.data_set import HEADER_LIMIT, Opened, open_whole
@@ -49,7 +49,14 @@ def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
     stack = _Stack(case)
     with quiet() as notes:
         for index, path in enumerate(case.files):
-            stack.take_file(index, files.read(path))
+            try:
+                stack.take_file(index, files.read(path))
+            except (SegcliError, OSError):
+                raise
+            except Exception as error:  # noqa: BLE001 - any library error on damaged bytes; its text may quote values
+                raise UnreadableError(
+                    f"file {index + 1} of {len(case.files)} is damaged ({type(error).__name__})"
+                ) from None
     pixels, valid = stack.result()
     names = RGB if pixels.shape[1] == 3 else ("grey",)
     image = Image(
