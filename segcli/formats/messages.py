@@ -1,0 +1,134 @@
+"""Images, labels and errors as the JSON that crosses between the main process and a reader process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli import errors
+from segcli.errors import SegcliError, UnreadableError
+from segcli.formats.interface import Description, ReadRequest
+from segcli.formats.pixel_memory import PixelMemory
+from segcli.image import Geometry, Image, Json, LabelMap
+
+_LONGEST_MESSAGE = 500
+
+ERRORS: dict[str, type[SegcliError]] = {
+    name: value for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, SegcliError)
+}
+"""The errors that keep class and text on their way; of any other exception only the class's name is told."""
+
+
+@dataclass(frozen=True)
+class FileDescription:
+    """What one non-DICOM file says of itself, and how its mask will be called (a file name, no path)."""
+
+    description: Description
+    mask_name: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A case as it was read: its parts, what must be told about it, SHA-256 over the input bytes, seconds it took."""
+
+    parts: tuple[Image, ...]
+    warnings: tuple[str, ...]
+    digest: str
+    seconds: float
+
+
+def error_to_json(error: Exception) -> Json:
+    """Class and one line. The text of foreign exceptions is dropped, for it may quote header values or paths."""
+    name = type(error).__name__
+    if isinstance(error, SegcliError) and name in ERRORS:
+        return {"error": name, "text": " ".join(str(error).split())[:_LONGEST_MESSAGE]}
+    if isinstance(error, MemoryError):
+        return _unreadable("it needs more memory than there is: give it more, or convert it to a smaller one")
+    if isinstance(error, PermissionError):
+        return _unreadable("no permission to read the file: check its rights")
+    if isinstance(error, FileNotFoundError):
+        return _unreadable("a file vanished after the folder was scanned: run again")
+    return _unreadable(f"its decoder gave up ({name}): repair it or export it again")
+
+
+def _unreadable(text: str) -> Json:
+    return {"error": "UnreadableError", "text": text}
+
+
+def error_from_json(message: Json) -> SegcliError:
+    """Inverse of :func:`error_to_json`."""
+    return ERRORS.get(str(message["error"]), UnreadableError)(str(message["text"])[:_LONGEST_MESSAGE])
+
+
+def description_to_json(description: Description, mask_name: str) -> Json:
+    """For the reader process."""
+    return {**asdict(description), "mask_name": mask_name}
+
+
+def description_from_json(message: Json) -> FileDescription:
+    """Inverse of :func:`description_to_json`."""
+    shape, spacing = message["shape"], message["spacing"]
+    description = Description(
+        modality=message["modality"],
+        shape=None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
+        spacing=None if spacing is None else tuple(float(step) for step in spacing),
+        orientation=message["orientation"],
+        warnings=tuple(message["warnings"]),
+        details=message["details"],
+    )
+    return FileDescription(description, str(message["mask_name"]))
+
+
+def request_to_json(request: ReadRequest) -> Json:
+    """For the main process."""
+    return asdict(request)
+
+
+def request_from_json(message: Json) -> ReadRequest:
+    """Inverse of :func:`request_to_json`."""
+    channels = message.pop("channels")
+    return ReadRequest(channels=None if channels is None else tuple(channels), **message)
+
+
+def parts_to_json(parts: Sequence[Image | LabelMap], memory: PixelMemory) -> Json:
+    """Lay the pixels of ``parts`` into ``memory``; what comes back says where each lies."""
+    result = []
+    for part in parts:
+        valid = part.valid if isinstance(part, Image) else None
+        result.append(
+            {
+                "pixels": memory.put(part.pixels),
+                "valid": None if valid is None else memory.put(valid),
+                "geometry": part.geometry.to_json(),
+                "extra": dict(part.extra),
+            }
+        )
+    return result
+
+
+def places_of(parts: Json) -> list[Json]:
+    """Where the arrays of :func:`parts_to_json` lie, pixels before valid, part by part."""
+    return [part[key] for part in parts for key in ("pixels", "valid") if part[key] is not None]
+
+
+def images_from(parts: Json, arrays: Sequence[NDArray[Any]]) -> tuple[Image, ...]:
+    """The images whose arrays, in the order of :func:`places_of`, are ``arrays``."""
+    rest = iter(arrays)
+    result = []
+    for part in parts:
+        pixels = next(rest)
+        valid = None if part["valid"] is None else next(rest).astype(np.bool_, copy=False)
+        result.append(Image(pixels, Geometry.from_json(part["geometry"]), valid, part["extra"]))
+    return tuple(result)
+
+
+def label_maps_from(parts: Json, arrays: Sequence[NDArray[Any]]) -> tuple[LabelMap, ...]:
+    """The label maps whose arrays are ``arrays``."""
+    return tuple(
+        LabelMap(pixels, Geometry.from_json(part["geometry"]), part["extra"])
+        for part, pixels in zip(parts, arrays, strict=True)
+    )

@@ -1,0 +1,167 @@
+"""One reader process as the main process sees it: started, asked, watched, killed. Every wait has an end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import site
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import segcli
+from segcli.errors import UsageError
+from segcli.formats import wire
+from segcli.image import Json
+
+START_LIMIT = 60.0
+"""Seconds a reader may take to start (a cold network file system)."""
+
+_TICK = 0.2
+_KEPT = 4096
+
+
+class ReaderLost(Exception):  # noqa: N818 - what happened, not an error class for users
+    """The reader died, talked nonsense, or was stopped on purpose."""
+
+
+class ReaderLate(Exception):  # noqa: N818 - as above
+    """The reader did not answer in time; it has been killed."""
+
+
+class ReaderClient:
+    """A running reader process. Raises UsageError if it cannot be started.
+
+    ``stopped`` is looked at in every wait; once it returns True the wait ends with ReaderLost. stderr is drained and
+    thrown away: libraries quote header values there.
+    """
+
+    def __init__(self, places: Mapping[str, str], folder: Path | None, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+        self._said = b""
+        self._connection, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "segcli.formats.reader_process", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+                env=_environment(),
+                process_group=0,  # Ctrl-C must not reach it, not even while it starts
+            )
+        except OSError as error:
+            self._connection.close()
+            raise UsageError(f"no reader process can be started: {error.strerror}") from error
+        finally:
+            theirs.close()
+        self._receiver = wire.Receiver(self._connection)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._connection, selectors.EVENT_READ)
+        if self._process.stderr is not None:
+            os.set_blocking(self._process.stderr.fileno(), False)
+            self._selector.register(self._process.stderr, selectors.EVENT_READ)
+        self._greet(places, folder)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def _greet(self, places: Mapping[str, str], folder: Path | None) -> None:
+        try:
+            self.send({"places": dict(places), "folder": None if folder is None else str(folder)})
+            self.receive(START_LIMIT)
+        except (ReaderLost, ReaderLate):
+            self.kill()
+            # No image has been opened yet, so this holds no header value.
+            last = self._said.decode(errors="replace").strip().splitlines()[-1:]
+            reason = f" ({last[0]})" if last else ""
+            raise UsageError(f"reader processes do not start{reason}: reinstall segcli, or see its doctor") from None
+
+    def send(self, request: Json) -> None:
+        """Hand over a request. Raises ReaderLost."""
+        try:
+            self._connection.settimeout(START_LIMIT)
+            wire.send(self._connection, request)
+        except OSError:
+            raise ReaderLost from None
+
+    def receive(self, seconds: float | None) -> Json:
+        """The next answer. Raises ReaderLost, or ReaderLate after ``seconds`` (the reader is killed then)."""
+        end = None if seconds is None else time.monotonic() + seconds
+        try:
+            while (message := self._receiver.frame()) is None:
+                if self._stopped():
+                    raise ReaderLost
+                left = _TICK if end is None else end - time.monotonic()
+                if left <= 0:
+                    self.kill()
+                    raise ReaderLate
+                self._take(min(left, _TICK))
+        except (wire.BrokenWire, OSError):
+            self.kill()
+            raise ReaderLost from None
+        return message
+
+    def _take(self, seconds: float) -> None:
+        """Take what arrives within ``seconds``; the answer last, so that stderr before a death is seen."""
+        ready = [key.fileobj for key, _ in self._selector.select(seconds)]
+        if self._process.stderr in ready:
+            self._drain()
+        if self._connection in ready:
+            self._connection.settimeout(START_LIMIT)
+            self._receiver.fill()
+
+    def _drain(self) -> None:
+        stream = self._process.stderr
+        if stream is None:
+            return
+        try:
+            data = os.read(stream.fileno(), 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            self._selector.unregister(stream)
+        self._said = (self._said + data)[-_KEPT:]
+
+    def take_descriptor(self) -> int:
+        """The descriptor that came with the last answer; the caller closes it. Raises ReaderLost."""
+        try:
+            return self._receiver.take_descriptor()
+        except wire.BrokenWire:
+            self.kill()
+            raise ReaderLost from None
+
+    def kill(self) -> None:
+        """End the process and give up everything held for it; may be called again."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(START_LIMIT)
+        if self._process.stderr is not None and not self._process.stderr.closed:
+            with contextlib.suppress(KeyError, OSError):
+                self._drain()
+            self._process.stderr.close()
+        self._selector.close()
+        self._receiver.close()
+        self._connection.close()
+
+
+def _environment() -> dict[str, str]:
+    """The own environment; one thread for each library, and the running segcli importable without being installed.
+
+    The reader starts with ``-P``: a ``numpy.py`` in the current folder must not be imported.
+    """
+    environment = dict(os.environ)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        environment.setdefault(variable, "1")
+    root = str(Path(segcli.__file__).resolve().parent.parent)
+    installed = {str(Path(folder).resolve()) for folder in (*site.getsitepackages(), site.getusersitepackages())}
+    if root not in installed:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
+    return environment

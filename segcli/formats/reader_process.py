@@ -1,0 +1,142 @@
+"""The program in which every decoder runs: ``python -m segcli.formats.reader_process DESCRIPTOR``.
+
+It may be killed at any time, and hostile files may kill it: all it holds is the one request it works on. It answers
+requests on the socket given to it until that is closed. It leaves no core dump (that would hold patient data), is the
+kernel's first choice when memory runs out, and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from segcli.case import Case
+from segcli.formats import channel_files, messages, wire
+from segcli.formats.interface import InputFiles
+from segcli.formats.pixel_memory import PixelMemory
+from segcli.formats.table import load_format
+from segcli.image import Image, Json, LabelMap
+
+PROTOCOL = 1
+_PR_SET_PDEATHSIG = 1
+_OUT_OF_MEMORY_SCORE = "500"
+
+
+def main() -> None:
+    """Serve the socket whose descriptor is the only argument."""
+    _settle_in()
+    with socket.socket(fileno=int(sys.argv[1])) as connection, contextlib.suppress(wire.BrokenWire, OSError):
+        _Service(connection).run()
+    os._exit(0)  # libraries' threads and exit handlers have nothing to add
+
+
+class _Service:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._receiver = wire.Receiver(connection)
+        self._places: Mapping[str, str] = {}
+        self._folder: str | None = None
+
+    def run(self) -> None:
+        hello = self._receiver.wait()
+        self._places, self._folder = hello["places"], hello["folder"]
+        wire.send(self._connection, {"ready": PROTOCOL})
+        answers: Mapping[str, Callable[[Json], None]] = {
+            "describe": self._describe,
+            "read": self._read,
+            "read_labels": self._read_labels,
+        }
+        while True:
+            request = self._receiver.wait()
+            answers[request["do"]](request)
+
+    def _describe(self, request: Json) -> None:
+        """One frame a file, sent at once, so that the main process knows on which file a reader died."""
+        for path in request["paths"]:
+            try:
+                answer = self._described(request["format"], Path(path), request["keywords"])
+            except Exception as error:  # noqa: BLE001 - whatever a decoder raises is the file's failure
+                answer = messages.error_to_json(error)
+            wire.send(self._connection, answer)
+
+    def _described(self, name: str, path: Path, keywords: list[str]) -> Json:
+        source = load_format(name, self._places)
+        if hasattr(source, "describe_instance"):
+            return {"instance": wire.plain(source.describe_instance(path, keywords))}
+        return {"file": wire.plain(messages.description_to_json(source.describe(path), source.mask_name(path.name)))}
+
+    def _read(self, request: Json) -> None:
+        def decode() -> tuple[tuple[Image, ...], Json]:
+            start = time.monotonic()
+            case = Case.from_json(request["case"])
+            source = load_format(case.format, self._places)
+            files = InputFiles(case.files)
+            wanted = messages.request_from_json(request["request"])
+            if channel_files.COUNT in case.details:
+                result = channel_files.read_channel_files(source, case, wanted, files)
+            else:
+                result = source.read(case, wanted, files)
+            digest = files.digest()
+            seconds = time.monotonic() - start
+            return result.parts, {"warnings": list(result.warnings), "digest": digest, "seconds": seconds}
+
+        self._deliver(decode)
+
+    def _read_labels(self, request: Json) -> None:
+        self._deliver(lambda: (load_format(request["format"], self._places).read_labels(Path(request["path"])), {}))
+
+    def _deliver(self, decode: Callable[[], tuple[tuple[Image, ...] | tuple[LabelMap, ...], Json]]) -> None:
+        with self._memory() as memory:
+            try:
+                parts, remarks = decode()
+                answer = {"fd": True, "parts": messages.parts_to_json(parts, memory), **remarks}
+                wire.plain(answer["parts"])
+                memory.seal()
+            except Exception as error:  # noqa: BLE001 - as above
+                wire.send(self._connection, messages.error_to_json(error))
+            else:
+                wire.send(self._connection, answer, memory.descriptor)
+
+    @contextlib.contextmanager
+    def _memory(self) -> Iterator[PixelMemory]:
+        memory = PixelMemory(self._folder)
+        try:
+            yield memory
+        finally:
+            memory.close()
+
+
+def _settle_in() -> None:
+    """Signals, limits and the bond to the parent; what a system does not offer is done without."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal; the parent decides what it means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, ValueError):
+        _limit_memory()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY_SCORE, encoding="ascii")
+        with contextlib.suppress(OSError, AttributeError):
+            prctl: Any = ctypes.CDLL(None).prctl
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _limit_memory() -> None:
+    """No more address space than the machine has memory: a header that lies about sizes then ends in MemoryError."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or physical < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (max(physical, 4 * 1024**3), hard))
+
+
+if __name__ == "__main__":
+    main()

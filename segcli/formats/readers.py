@@ -1,0 +1,257 @@
+"""A pool of reader processes: ask for descriptions and pixels, get results or the case's own error, never a hang.
+
+Each process is served by one thread. A reader that dies or overruns is replaced; only the case it had fails.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from typing import Any, Self, TypeAlias, TypeVar
+
+from segcli.case import Case
+from segcli.errors import SegcliError, UnreadableError, UsageError
+from segcli.formats import messages
+from segcli.formats.interface import ReadRequest
+from segcli.formats.messages import Delivery, FileDescription
+from segcli.formats.pixel_memory import map_arrays
+from segcli.formats.reader_client import ReaderClient, ReaderLate, ReaderLost
+from segcli.formats.table import PLACES
+from segcli.formats.wire import BrokenWire
+from segcli.image import Json, LabelMap
+
+DESCRIBE_LIMIT = 60.0
+"""Seconds to read the header of one file."""
+
+LABELS_LIMIT = 600.0
+"""Seconds to read one mask."""
+
+CHUNK = 64
+"""Files in one request for descriptions."""
+
+Described: TypeAlias = "FileDescription | dict[str, Json] | SegcliError"
+"""Of a DICOM file its record, of another its description, of a file that has none the error that tells why."""
+
+T = TypeVar("T")
+_Work: TypeAlias = Callable[["_Seat"], Any]
+_CRASHED = "the decoder crashed on it: the file is damaged or of a kind it cannot read; repair or convert it"
+
+
+class Readers:
+    """``count`` reader processes, started when first needed and gone when the block ends.
+
+    ``folder``: where unlinked private files may lie on systems without memfd_create. ``places``: the table of formats
+    (tests pass their own).
+    """
+
+    def __init__(self, count: int = 1, folder: Path | None = None, places: Mapping[str, str] = PLACES) -> None:
+        self._tasks: queue.SimpleQueue[tuple[Future[Any], _Work] | None] = queue.SimpleQueue()
+        self._closed = threading.Event()
+        self._count = max(1, count)
+        self._seats = [_Seat(places, folder, self._closed) for _ in range(self._count)]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(seat,), name=f"reader-{number}", daemon=True)
+            for number, seat in enumerate(self._seats)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all readers, at once; whatever has not been answered fails or is cancelled. May be called again."""
+        self._closed.set()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join(timeout=30)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the readers that run."""
+        return tuple(pid for seat in self._seats if (pid := seat.pid) is not None)
+
+    def describe(
+        self, format_name: str, paths: Sequence[Path], keywords: Sequence[str] = ()
+    ) -> Iterator[tuple[Path, Described]]:
+        """Each path with its description or error, in the order of ``paths``.
+
+        ``keywords``: further DICOM elements for ``--select``. Raises UsageError if readers cannot be started.
+        """
+        waiting: deque[tuple[Sequence[Path], Future[list[Described]]]] = deque()
+        for start in range(0, len(paths), CHUNK):
+            chunk = paths[start : start + CHUNK]
+            request = {"do": "describe", "format": format_name, "keywords": list(keywords)}
+            waiting.append((chunk, self._submit(_described(chunk, request))))
+            if len(waiting) > 2 * self._count:
+                yield from _first(waiting)
+        while waiting:
+            yield from _first(waiting)
+
+    def submit_read(self, case: Case, request: ReadRequest, deadline: float | None = None) -> Future[Delivery]:
+        """Read a case ahead; the future gives its :class:`Delivery` or raises the case's error.
+
+        ``deadline``: seconds from when a reader begins with it. The pixels are mapped, not copied: their memory (and
+        one descriptor) is free when the last of the arrays is.
+        """
+        message = {"do": "read", "case": case.to_json(), "request": messages.request_to_json(request)}
+
+        def work(seat: _Seat) -> Delivery:
+            answer, arrays = seat.fetch(message, deadline)
+            parts = messages.images_from(answer["parts"], arrays)
+            return Delivery(parts, tuple(answer["warnings"]), answer["digest"], float(answer["seconds"]))
+
+        return self._submit(work)
+
+    def read_labels(self, format_name: str, path: Path) -> tuple[LabelMap, ...]:
+        """Label numbers of a mask file. Raises the error of the file."""
+
+        def work(seat: _Seat) -> tuple[LabelMap, ...]:
+            request = {"do": "read_labels", "format": format_name, "path": str(path)}
+            answer, arrays = seat.fetch(request, LABELS_LIMIT)
+            return messages.label_maps_from(answer["parts"], arrays)
+
+        return _result(self._submit(work))
+
+    def _submit(self, work: Callable[[_Seat], T]) -> Future[T]:
+        if self._closed.is_set():
+            raise RuntimeError("the readers are closed")
+        future: Future[T] = Future()
+        self._tasks.put((future, work))
+        return future
+
+    def _serve(self, seat: _Seat) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                break
+            future, work = task
+            if self._closed.is_set():
+                future.cancel()
+                future.set_running_or_notify_cancel()
+            elif future.set_running_or_notify_cancel():
+                try:
+                    result = work(seat)
+                except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+                    del result  # or the pixels would live until this thread's next task
+            del task, future, work
+        seat.empty()
+
+
+class _Seat:
+    """The place of one reader: starts one when there is none, and turns its losses into errors of the case."""
+
+    def __init__(self, places: Mapping[str, str], folder: Path | None, closed: threading.Event) -> None:
+        self._places, self._folder, self._closed = places, folder, closed
+        self._client: ReaderClient | None = None
+        self._started = False
+
+    @property
+    def pid(self) -> int | None:
+        client = self._client
+        return None if client is None else client.pid
+
+    def client(self) -> ReaderClient:
+        if self._client is None:
+            try:
+                self._client = ReaderClient(self._places, self._folder, self._closed.is_set)
+            except UsageError as error:
+                if self._started:  # it could be started before: no fault of the set-up, and the run goes on
+                    raise UnreadableError(f"its reader died, and {error}") from None
+                raise
+            self._started = True
+        return self._client
+
+    def empty(self) -> None:
+        if self._client is not None:
+            self._client.kill()
+            self._client = None
+
+    def fetch(self, request: Json, seconds: float | None) -> tuple[Json, list[Any]]:
+        """An answer with pixels, and its arrays. Raises the error the reader sent, or that of its loss."""
+        client = self.client()
+        try:
+            client.send(request)
+            answer = client.receive(seconds)
+            if "error" in answer:
+                raise messages.error_from_json(answer)
+            descriptor = client.take_descriptor()
+            try:
+                return answer, map_arrays(descriptor, messages.places_of(answer["parts"]))
+            finally:
+                os.close(descriptor)
+        except (ReaderLost, BrokenWire):
+            self.empty()
+            raise self._loss() from None
+        except ReaderLate:
+            self.empty()
+            raise _late(seconds) from None
+        except OSError as error:
+            raise UnreadableError(f"its pixels cannot be held in memory ({error.strerror})") from error
+
+    def describe(self, request: Json, paths: Sequence[Path]) -> list[Described]:
+        """What the files say, in order; a file on which the reader died has that as its error, the others go on."""
+        found: list[Described] = []
+        while len(found) < len(paths):
+            client = self.client()
+            try:
+                client.send({**request, "paths": [str(path) for path in paths[len(found) :]]})
+                while len(found) < len(paths):
+                    found.append(_description(client.receive(DESCRIBE_LIMIT)))
+            except ReaderLost:
+                self.empty()
+                found.append(self._loss())
+                if self._closed.is_set():
+                    raise CancelledError from None
+            except ReaderLate:
+                self.empty()
+                found.append(_late(DESCRIBE_LIMIT))
+        return found
+
+    def _loss(self) -> SegcliError:
+        return UnreadableError("the run was stopped" if self._closed.is_set() else _CRASHED)
+
+
+def _described(paths: Sequence[Path], request: Json) -> Callable[[_Seat], list[Described]]:
+    return lambda seat: seat.describe(request, paths)
+
+
+def _description(answer: Json) -> Described:
+    if "error" in answer:
+        return messages.error_from_json(answer)
+    if "instance" in answer:
+        record: dict[str, Json] = answer["instance"]
+        return record
+    return messages.description_from_json(answer["file"])
+
+
+def _late(seconds: float | None) -> UnreadableError:
+    return UnreadableError(f"it was not read within {seconds:g} seconds: give it more time, or convert it")
+
+
+def _first(waiting: deque[tuple[Sequence[Path], Future[list[Described]]]]) -> Iterator[tuple[Path, Described]]:
+    chunk, future = waiting.popleft()
+    found = _result(future)
+    yield from zip(chunk, found, strict=True)
+
+
+def _result(future: Future[T]) -> T:
+    """Wait in ticks: the main thread must stay open to signals, and a thread that died must not be waited for."""
+    while True:
+        try:
+            return future.result(timeout=1.0)
+        except TimeoutError:
+            if future.done():
+                raise

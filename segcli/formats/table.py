@@ -1,0 +1,107 @@
+"""The closed table of formats. A format module is imported when its name is first asked for, never by looking.
+
+Recognition is by content alone and imports nothing heavy, so that the main process can look at 100,000 files; what
+only a library can tell is left to ``describe`` in a reader process.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zlib
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+from segcli.formats.dicom import recognise as dicom
+
+HEAD = 4096
+"""Bytes from the start of a file that recognition looks at."""
+
+PLACES: Mapping[str, str] = MappingProxyType(
+    {
+        "png": "segcli.formats.png:FORMAT",
+        "jpeg": "segcli.formats.jpeg:FORMAT",
+        "tiff": "segcli.formats.tiff:FORMAT",
+        "nifti": "segcli.formats.nifti:FORMAT",
+        "nrrd": "segcli.formats.itk:NRRD",
+        "mha": "segcli.formats.itk:MHA",
+        "dicom": "segcli.formats.dicom.format:FORMAT",
+    }
+)
+"""Name of a format → module and attribute that hold it."""
+
+_MAGIC = (
+    ("png", b"\x89PNG\r\n\x1a\n"),
+    ("jpeg", b"\xff\xd8\xff"),
+    ("tiff", b"II*\0"),
+    ("tiff", b"MM\0*"),
+    ("tiff", b"II+\0"),
+    ("tiff", b"MM\0+"),
+    ("nrrd", b"NRRD000"),
+)
+_GZIP = b"\x1f\x8b"
+_META_IMAGE = re.compile(rb"\A(?:[A-Za-z_]+\s*=[^\n]*\n|\s*\n)*?(?:ObjectType\s*=\s*Image|NDims\s*=\s*\d)")
+_NIFTI_SIZES = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
+"""Length of the header, where the magic stands in it, and the magic (NIfTI-1 and NIfTI-2)."""
+
+_OTHER_KINDS = (
+    (b"PK\x03\x04", "a ZIP archive or office document"),
+    (b"%PDF", "a PDF document"),
+    (b"GIF8", "a GIF picture"),
+    (b"BM", "a bitmap or other data"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (_GZIP, "a gzip archive"),
+)
+
+
+def load_format(name: str, places: Mapping[str, str] = PLACES) -> Any:
+    """The format object (:class:`segcli.formats.interface.Format`; DICOM's has more). Raises KeyError."""
+    module, _, attribute = places[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def recognise(head: bytes) -> str | None:
+    """Name of the format of a file whose first :data:`HEAD` bytes are ``head``; None if it is none of ours."""
+    if head.startswith(_GZIP):
+        inflated = _inflate(head)
+        return "nifti" if _is_nifti(inflated) else "nrrd" if inflated.startswith(b"NRRD000") else None
+    for name, magic in _MAGIC:
+        if head.startswith(magic):
+            return name
+    if _is_nifti(head):
+        return "nifti"
+    if _META_IMAGE.match(head):
+        return "mha"
+    return "dicom" if dicom.recognises(head) else None
+
+
+def other_kind(head: bytes) -> str:
+    """What a file that is no image seems to be, in words for a report."""
+    for magic, words in _OTHER_KINDS:
+        if head.startswith(magic):
+            return words
+    if b"\0" not in head:
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end within a character
+        except UnicodeDecodeError:
+            return "unknown content"
+        return "text"
+    return "unknown content"
+
+
+def _is_nifti(head: bytes) -> bool:
+    for order in ("little", "big"):
+        place = _NIFTI_SIZES.get(int.from_bytes(head[:4], order))
+        if place is not None and head[place[0] : place[0] + 4] in place[1]:
+            return True
+    return False
+
+
+def _inflate(head: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS).decompress(head, HEAD)
+    except zlib.error:
+        return b""
