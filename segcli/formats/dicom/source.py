@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ _LOSSY_TAGS = sorted(tag for tag in map(tag_for_keyword, _LOSSY) if tag is not N
 _TEXT = frozenset(
     {*("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT"), *("PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")}
 )
+_AGE = re.compile(r"\d{3}[DWMY]")
 _UNDECODABLE = "\ufffd"
 
 
@@ -75,12 +77,17 @@ def _carried(header: Dataset) -> Dataset:
     for keyword in CARRIED:
         if keyword in header:
             element = _decoded(header, tag_for_keyword(keyword) or 0)
-            if element is not None:
+            if element is not None and not _is_bad_age(element):
                 result.add(element)
     for keyword in EMPTY_IF_ABSENT:
         if keyword not in result:
             setattr(result, keyword, "")
     return result
+
+
+def _is_bad_age(element: DataElement) -> bool:
+    """A patient's age as a bare number, say: it may be left out (type 3), and copied it makes the SEG invalid."""
+    return element.VR == "AS" and bool(element.value) and not _AGE.fullmatch(str(element.value))
 
 
 def _decoded(header: Dataset, tag: int) -> DataElement | None:

@@ -1,4 +1,7 @@
-"""Header values as plain numbers and text; None where one is absent, empty or breaks its rules (PS3.5 section 6)."""
+"""Header values as plain numbers and text; None where one is absent, empty or breaks its rules (PS3.5 section 6).
+
+Values of the simple VRs are taken from their bytes: pydicom's own conversion takes longer than reading the file.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+
+_ASCII = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"})
+"""Text in the default repertoire, values separated by backslash."""
+
+_DECIMAL = frozenset({"DS"})
 
 
 def raw(data_set: Dataset, keyword: str) -> Any:
@@ -19,6 +29,9 @@ def raw(data_set: Dataset, keyword: str) -> Any:
 
 def text(data_set: Dataset, keyword: str) -> str | None:
     """A single value, or several joined by backslash, without padding; None if empty."""
+    texts = _texts(data_set, keyword, _ASCII)
+    if texts is not None:
+        return "\\".join(texts).strip(" \0") or None
     value = raw(data_set, keyword)
     if value is None:
         return None
@@ -33,6 +46,9 @@ def text(data_set: Dataset, keyword: str) -> str | None:
 
 def whole(data_set: Dataset, keyword: str) -> int | None:
     """The first value as an int."""
+    stored = _stored(data_set, keyword)
+    if stored is not None and stored[0] == "US" and len(stored[1]) >= 2:
+        return int.from_bytes(stored[1][:2], "little" if stored[2] else "big")
     value = _first(raw(data_set, keyword))
     try:
         return None if value in (None, "") else int(value)
@@ -42,10 +58,12 @@ def whole(data_set: Dataset, keyword: str) -> int | None:
 
 def numbers(data_set: Dataset, keyword: str, count: int) -> list[float] | None:
     """``count`` finite numbers; None if there are more or fewer."""
-    value = raw(data_set, keyword)
-    if value is None or isinstance(value, (str, bytes)):
-        return None
-    items = list(value) if hasattr(value, "__iter__") else [value]
+    items: list[Any] | None = _texts(data_set, keyword, _DECIMAL)
+    if items is None:
+        value = raw(data_set, keyword)
+        if value is None or isinstance(value, (str, bytes)):
+            return None
+        items = list(value) if hasattr(value, "__iter__") else [value]
     if len(items) != count:
         return None
     try:
@@ -57,7 +75,8 @@ def numbers(data_set: Dataset, keyword: str, count: int) -> list[float] | None:
 
 def number(data_set: Dataset, keyword: str) -> float | None:
     """The first value as a finite float."""
-    value = _first(raw(data_set, keyword))
+    texts = _texts(data_set, keyword, _DECIMAL)
+    value = _first(raw(data_set, keyword)) if texts is None else texts[0]
     try:
         result = float(value)
     except (TypeError, ValueError):
@@ -69,6 +88,26 @@ def item(data_set: Dataset, keyword: str) -> Dataset | None:
     """The first item of a sequence."""
     value = raw(data_set, keyword)
     return value[0] if value is not None and not isinstance(value, (str, bytes)) and len(value) else None
+
+
+def _stored(data_set: Dataset, keyword: str) -> tuple[str, bytes, bool] | None:
+    """VR, bytes and whether they are little endian, of an element that pydicom has not converted yet."""
+    tag = tag_for_keyword(keyword)
+    try:
+        element = None if tag is None else data_set.get_item(tag)
+    except Exception:  # noqa: BLE001 - as in raw()
+        return None
+    if not isinstance(element, RawDataElement) or not isinstance(element.value, bytes):
+        return None
+    return element.VR or dictionary_VR(element.tag), element.value, element.is_little_endian
+
+
+def _texts(data_set: Dataset, keyword: str, representations: frozenset[str]) -> list[str] | None:
+    """The values of such an element, without padding; None if it is absent or of another VR."""
+    stored = _stored(data_set, keyword)
+    if stored is None or stored[0] not in representations:
+        return None
+    return [text.strip(" \0") for text in stored[1].decode("latin-1").split("\\")]
 
 
 def _first(value: Any) -> Any:

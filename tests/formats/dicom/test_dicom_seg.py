@@ -242,6 +242,20 @@ def test_loss_is_passed_on(tmp_path: Path) -> None:
     assert seg.LossyImageCompressionMethod == "ISO_10918_1"
 
 
+@pytest.mark.parametrize(("age", "kept"), [("042Y", "042Y"), ("42", None), ("007D", "007D"), ("", "")])
+def test_an_age_that_breaks_its_rules_is_left_out(age: str, kept: str | None, tmp_path: Path) -> None:
+    images = making.stack(making.phantom())
+    for index, image in enumerate(images):
+        image.PatientAge = "000Y"
+        path = making.save(image, tmp_path / "in" / str(index))
+        place = (data := path.read_bytes()).index(b"AS\x04\x00000Y")
+        stored = age.encode() if not age or len(age) % 2 == 0 else f"{age} ".encode()
+        field = b"AS" + len(stored).to_bytes(2, "little") + stored
+        path.write_bytes(data[:place] + field + data[place + 8 :])
+    making.segment(making.scan(tmp_path / "in").case, tmp_path / "seg")
+    assert dcmread(tmp_path / "seg").get("PatientAge") == kept
+
+
 def test_projection_image_gets_no_planes(tmp_path: Path) -> None:
     image = making.stack(making.phantom(1))[0]
     image.SOPClassUID, image.Modality, image.PatientOrientation = UID(making.DX), "DX", ["L", "F"]
