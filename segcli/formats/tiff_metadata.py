@@ -44,9 +44,9 @@ def ome_sizes(xml: str, images: int, turned: bool) -> list[Sizes]:
 def imagej_sizes(description: Mapping[str, Any], resolution: Json) -> Sizes:
     """``description``: as tifffile reads it. ``resolution``: as :func:`resolution_tags` gives it, already turned."""
     unit = description.get("unit")
-    if not isinstance(unit, str) or not is_length(unit):
+    if not isinstance(unit, str) or not is_length(unit) or unit == "\u00c5":
         return Sizes()
-    stated: dict[str, Json] = {"unit": unit}
+    stated: dict[str, Json] = {"unit": unit if unit.isascii() else "um"}  # its description is ASCII
     spacing = description.get("spacing")
     slices = None
     if isinstance(spacing, int | float):
