@@ -1,0 +1,226 @@
+"""Inputs → cases and what is left out, from names and headers alone. No file is lost: each ends in one of the two.
+
+The main process only looks at the first bytes of each file; headers are read by reader processes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from segcli.case import Case, LeftOut, Scan
+from segcli.errors import SkippedCase
+from segcli.formats.case_id import case_id
+from segcli.formats.channel_groups import Described, join_channel_files
+from segcli.formats.readers import Readers
+from segcli.formats.table import HEAD, load_format, other_kind, recognise
+from segcli.formats.walk import Found, Walked, walk
+from segcli.image import Json
+
+DICOM = "dicom"
+STILL_ARRIVING = "still arriving: a file of it is younger than --settle asks"
+_MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """What decides which files become cases.
+
+    ``key``: secret of the ids of cases that are no DICOM. ``modality``: the card's, None for any. ``channels``: how
+    many the card wants. ``select``, ``any_modality``, ``follow_links``, ``settle`` (seconds): see
+    :class:`segcli.settings.PredictSettings`. With ``select``, which compares DICOM elements, files that have none are
+    skipped.
+    """
+
+    key: bytes
+    modality: str | None = None
+    channels: int = 1
+    select: tuple[tuple[str, str], ...] = ()
+    any_modality: bool = False
+    follow_links: bool = False
+    settle: float = 0.0
+
+
+def scan(inputs: Sequence[Path], options: ScanOptions, readers: Readers) -> Scan:
+    """Everything below ``inputs``, sorted by name.
+
+    Raises UsageError for an input that does not exist, two of one name, an unknown keyword in ``select``, or if reader
+    processes cannot be started.
+    """
+    scanner = _Scanner(options, readers)
+    scanner.take(walk(inputs, options.follow_links))
+    return Scan(
+        cases=tuple(sorted(scanner.cases, key=lambda case: (case.name, case.id))),
+        left_out=tuple(sorted(scanner.left_out, key=lambda entry: (entry.name, entry.id))),
+    )
+
+
+class _Scanner:
+    def __init__(self, options: ScanOptions, readers: Readers) -> None:
+        self._options, self._readers = options, readers
+        self._now = time.time()
+        self._keywords = _keywords(options.select)
+        self.cases: list[Case] = []
+        self.left_out: list[LeftOut] = []
+
+    def take(self, walked: Walked) -> None:
+        for passed in walked.passed:
+            identifier = case_id(self._options.key, passed.identity)
+            self.left_out.append(
+                LeftOut(str(passed.relative), identifier, passed.status, passed.reason, (passed.path,))
+            )
+        recognised: list[tuple[str, Found]] = []
+        for file in walked.files:
+            name = self._recognised(file)
+            if name is not None:
+                recognised.append((name, file))
+        recognised.sort(key=lambda entry: entry[0])  # stable: files stay in the order of the walk
+        described: list[Described] = []
+        for name, entries in groupby(recognised, key=lambda entry: entry[0]):
+            files = [file for _, file in entries]
+            if name == DICOM:
+                self._take_dicom(files)
+            elif self._options.select:
+                for file in files:
+                    self._leave(file, "skipped", f"not chosen: --select compares DICOM elements, this is {name}", name)
+            else:
+                described += self._described(name, files)
+        self._take_files(described)
+
+    def _recognised(self, file: Found) -> str | None:
+        """The format of a file; None if it has been left out."""
+        if file.size == 0:
+            self._leave(file, "skipped", STILL_ARRIVING if self._is_young(file) else "not an image (an empty file)")
+            return None
+        try:
+            with file.path.open("rb", buffering=0) as stream:
+                head = stream.read(HEAD)
+        except OSError as error:
+            reason = "no permission to read it: check its rights"
+            if not isinstance(error, PermissionError):
+                reason = f"it cannot be read ({error.strerror}): check the disk and run again"
+            self._leave(file, "failed", reason)
+            return None
+        name = recognise(head)
+        if name is None:
+            self._leave(
+                file, "skipped", STILL_ARRIVING if self._is_young(file) else f"not an image ({other_kind(head)})"
+            )
+        return name
+
+    def _described(self, name: str, files: Sequence[Found]) -> Iterable[Described]:
+        settled = []
+        for file in files:
+            if self._is_young(file) and self._options.channels < 2:
+                self._leave(file, "skipped", STILL_ARRIVING, name)
+            else:
+                settled.append(file)
+        answers = self._readers.describe(name, [file.path for file in settled])
+        for file, (_, answer) in zip(settled, answers, strict=True):
+            yield Described(name, file, answer)
+
+    def _take_files(self, described: Sequence[Described]) -> None:
+        """One case a file, or one for all channel files of an image."""
+        for group in join_channel_files(described, self._options.channels):
+            file = group.stand_in
+            if any(self._is_young(member.file) for member in group.members):
+                self._leave(file, "skipped", STILL_ARRIVING, group.format, group.paths)
+            elif group.error is not None:
+                skipped = isinstance(group.error, SkippedCase)
+                status: Literal["skipped", "failed"] = "skipped" if skipped else "failed"
+                self._leave(file, status, str(group.error), group.format, group.paths)
+            else:
+                self._add([group.case(case_id(self._options.key, file.identity))])
+
+    def _take_dicom(self, files: Sequence[Found]) -> None:
+        by_path = {file.path: file for file in files}
+        records: list[tuple[Path, Json]] = []
+        unsure: set[Path] = set()  # folders with a young file of which nobody knows yet to which series it belongs
+        for path, answer in self._readers.describe(DICOM, list(by_path), self._keywords):
+            if isinstance(answer, dict):
+                records.append((path, answer))
+                continue
+            status: Literal["skipped", "failed"] = "skipped" if isinstance(answer, SkippedCase) else "failed"
+            young = status == "failed" and self._is_young(by_path[path])
+            if young:
+                unsure.add(path.parent)
+            self._leave(
+                by_path[path],
+                "skipped" if young else status,
+                STILL_ARRIVING if young else str(answer),
+                DICOM,
+            )
+        if not records:
+            return
+        from segcli.formats.dicom.grouping import GroupRequest  # noqa: PLC0415 - imports pydicom
+
+        request = GroupRequest(lambda path: by_path[path].relative, self._options.select)
+        cases, left_out = load_format(DICOM).group(records, request)
+        arriving = {record["series"] for path, record in records if self._is_young(by_path[path])}
+        arriving |= {record["series"] for path, record in records if path.parent in unsure}
+        series = {path: record["series"] for path, record in records}
+        self._add_dicom(cases, left_out, {path for path, uid in series.items() if uid in arriving})
+
+    def _add_dicom(self, cases: Sequence[Case], left_out: Sequence[LeftOut], arriving: set[Path]) -> None:
+        taken: list[Case] = []
+        told: set[Path] = set()  # a file may be in several cases (time points), but is left out only once
+        for case in cases:
+            if arriving.isdisjoint(case.files):
+                taken.append(case)
+            else:
+                self._leave_case(case, STILL_ARRIVING, told)
+        for entry in left_out:
+            waits = entry.status == "failed" and not arriving.isdisjoint(entry.files)
+            self.left_out.append(replace(entry, status="skipped", reason=STILL_ARRIVING) if waits else entry)
+        self._add(taken)
+
+    def _add(self, cases: Sequence[Case]) -> None:
+        """Keep the cases whose modality the model is for."""
+        told: set[Path] = set()
+        kept = [case for case in cases if self._wrong_modality(case) is None]
+        told.update(path for case in kept for path in case.files)
+        self.cases += kept
+        for case in cases:
+            reason = self._wrong_modality(case)
+            if reason is not None:
+                self._leave_case(case, reason, told)
+
+    def _leave_case(self, case: Case, reason: str, told: set[Path]) -> None:
+        files = tuple(path for path in case.files if path not in told)
+        told.update(files)
+        self.left_out.append(LeftOut(case.name, case.id, "skipped", reason, files, case.format))
+
+    def _wrong_modality(self, case: Case) -> str | None:
+        wanted, found = self._options.modality, case.modality
+        if self._options.any_modality or wanted is None or found is None or found == wanted:
+            return None
+        shown = found if _MODALITY.fullmatch(found) else "another"  # a header may hold anything there
+        return f"modality {shown}, the model is for {wanted} (--any-modality takes it)"
+
+    def _is_young(self, file: Found) -> bool:
+        return self._options.settle > 0 and self._now - file.modified < self._options.settle
+
+    def _leave(
+        self,
+        file: Found,
+        status: Literal["skipped", "failed"],
+        reason: str,
+        format_name: str | None = None,
+        paths: tuple[Path, ...] | None = None,
+    ) -> None:
+        identifier = case_id(self._options.key, file.identity)
+        self.left_out.append(
+            LeftOut(str(file.relative), identifier, status, reason, paths or (file.path,), format_name)
+        )
+
+
+def _keywords(select: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    if not select:
+        return ()
+    keywords: tuple[str, ...] = load_format(DICOM).select_keywords(select)
+    return keywords
