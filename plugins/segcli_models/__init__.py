@@ -53,7 +53,8 @@ class Plugin:
     def build(self, card: ModelCard) -> nn.Module:
         """A fresh CPU network. Raises ValueError naming an unknown option, or a margin the network does not have."""
         from segcli_models.blocks import Options, Shape  # noqa: PLC0415 - listing models must not import torch
-        from segcli_models.unet import VALID_MARGIN, UNet  # noqa: PLC0415
+        from segcli_models.encoder import VALID_MARGIN  # noqa: PLC0415
+        from segcli_models.unet import UNet  # noqa: PLC0415
         from segcli_models.unet3p import UNet3Plus  # noqa: PLC0415
         from segcli_models.unetpp import UNetPlusPlus  # noqa: PLC0415
 
@@ -61,9 +62,7 @@ class Plugin:
         margin = VALID_MARGIN if options.padding == "valid" else 0
         if any(lost != margin for lost in card.margin):
             raise ValueError(f"the card's margin is {list(card.margin)}, this network loses {margin} on each side")
-        shape = Shape(
-            card.spatial_dims, card.network_channels, card.network_outputs, len(card.labels), card.activation
-        )
+        shape = Shape(card.spatial_dims, card.network_channels, card.network_outputs, len(card.labels), card.activation)
         networks = {"unet": UNet, "unetpp": UNetPlusPlus, "unet3p": UNet3Plus}
         return networks[self.name](shape, options)
 

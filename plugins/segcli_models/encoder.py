@@ -8,6 +8,8 @@ from segcli.contract import Features
 from segcli_models.blocks import Blocks, Options, Shape, shrink
 
 LEVELS = 5
+VALID_MARGIN = 92
+"""Pixels a network with ``padding: valid`` loses on each side: 572 → 388."""
 
 
 class Encoder(nn.Module):
@@ -58,21 +60,30 @@ class SegmentationNetwork(nn.Module):
         super().__init__()
         self.multiple = 2 ** (LEVELS - 1)
         self.offset = 0 if options.padding == "same" else 12
+        self.smallest = self.multiple if options.padding == "same" else 2 * VALID_MARGIN + 4
         self.encoder = Encoder(shape, options)
-        # None, not a missing attribute: a network without the head then does not satisfy GatedNetwork.
-        self.presence = Presence(shape, options) if options.presence else None
+        self.gate = Presence(shape, options) if options.presence else None
+        if self.gate is None:
+            # Hides the method, so that a network without the head does not satisfy GatedNetwork.
+            self.presence = None  # type: ignore[assignment, method-assign]
 
     def encode(self, x: Tensor) -> Features:
         """``[B, C, *spatial]`` → five feature maps. Raises ValueError naming the multiple for another size."""
-        if any(side < self.multiple or (side - self.offset) % self.multiple for side in x.shape[2:]):
+        if any(side < self.smallest or (side - self.offset) % self.multiple for side in x.shape[2:]):
+            rule = f"{self.offset} more than a multiple" if self.offset else "a multiple"
             raise ValueError(
-                f"the sides of the input must be {self.offset} more than a multiple of {self.multiple}"
-                if self.offset
-                else f"the sides of the input must be multiples of {self.multiple}"
-                f", not {' × '.join(str(side) for side in x.shape[2:])}"
+                f"every side of the input must be {rule} of {self.multiple} and at least {self.smallest}, "
+                f"not {' × '.join(str(side) for side in x.shape[2:])}"
             )
         features: Features = self.encoder(x)
         return features
+
+    def presence(self, features: Features) -> Tensor:
+        """Features → logits ``[B, labels]``: is label k in this tile?"""
+        if self.gate is None:
+            raise RuntimeError("this network was built without a presence head")
+        logits: Tensor = self.gate(features)
+        return logits
 
     def supervised(self, features: Features) -> list[Tensor]:
         """Every logit map the loss looks at, full size, the one ``decode`` would return first."""
@@ -89,4 +100,4 @@ class SegmentationNetwork(nn.Module):
     def training_outputs(self, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """``[B, C, *spatial]`` → (logit maps, the most refined first; presence logits ``[B, labels]`` or None)."""
         features = self.encode(x)
-        return self.supervised(features), None if self.presence is None else self.presence(features)
+        return self.supervised(features), None if self.gate is None else self.presence(features)

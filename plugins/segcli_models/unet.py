@@ -9,9 +9,6 @@ from segcli.contract import Features
 from segcli_models.blocks import Blocks, Options, Shape, crop_to
 from segcli_models.encoder import SegmentationNetwork
 
-VALID_MARGIN = 92
-"""Pixels a network with ``padding: valid`` loses on each side: 572 → 388."""
-
 
 class UNet(SegmentationNetwork):
     """Transposed convolutions halve the channels; skips are concatenated (``valid``: cropped to the centre first)."""

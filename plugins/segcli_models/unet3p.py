@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -45,14 +47,13 @@ class UNet3Plus(SegmentationNetwork):
     def _decoded(self, features: Features) -> list[Tensor]:
         decoded = [features[-1]]
         for level in reversed(range(LEVELS - 1)):
-            units = list(self.branches[level])
+            units = list(cast("nn.ModuleList", self.branches[level]))
             maps = [unit(shrink(features[k], 2 ** (level - k))) for k, unit in enumerate(units[:level])]
             maps.append(units[level](features[level]))
             for doublings, (unit, x) in enumerate(zip(units[level + 1 :], decoded, strict=True), start=1):
-                convolution, *rest = unit
-                x = upsampled_conv(x, convolution.weight, convolution.bias, 2**doublings)  # noqa: PLW2901
-                for layer in rest:
-                    x = layer(x)  # noqa: PLW2901
-                maps.append(x)
+                layers = cast("nn.Sequential", unit)
+                convolution = cast("nn.Conv2d | nn.Conv3d", layers[0])
+                grown = upsampled_conv(x, convolution.weight, convolution.bias, 2**doublings)
+                maps.append(layers[1:](grown))
             decoded.insert(0, self.fuse[level](torch.cat(maps, dim=1)))
         return decoded

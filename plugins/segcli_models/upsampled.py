@@ -2,8 +2,8 @@
 
 Linear upsampling and convolution are both linear, and upsampling acts on every axis alone. So the convolution can mix
 channels on the small map first (one product per tap), and the taps of one axis are then spread and summed by one
-matrix ``[fine, coarse · tap]`` per axis. The result is the same up to rounding; for UNet 3+, whose decoder enlarges 5·base and
-16·base channels to base channels, it takes a fraction of the arithmetic and of the memory.
+matrix ``[fine, coarse · tap]`` per axis. The result is the same up to rounding. For UNet 3+, whose decoder enlarges
+5·base and 16·base channels to base channels, it takes a fraction of the arithmetic and of the memory.
 """
 
 from __future__ import annotations

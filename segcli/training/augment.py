@@ -33,10 +33,9 @@ class Augmentation:
 
     def _grid(self, images: Tensor, generator: torch.Generator) -> Tensor:
         count, (rows, columns) = len(images), images.shape[2:]
-        angle, scale, down, right = (
-            (2 * torch.rand(4, count, generator=generator) - 1)
-            * torch.tensor([math.radians(self.rotation), self.scale, self.shift, self.shift])[:, None]
-        )
+        angle, scale, down, right = (2 * torch.rand(4, count, generator=generator) - 1) * torch.tensor(
+            [math.radians(self.rotation), self.scale, self.shift, self.shift]
+        )[:, None]
         scale = scale.exp()
         mirror = torch.ones(count)
         if self.flip_columns:
@@ -61,4 +60,5 @@ class Augmentation:
         span = (high - low).clamp_min(1e-6)
         images = ((images - low) / span).clamp_min(0) ** gamma.exp() * span + low
         images = images * gain.exp() + offset
-        return images + noise.abs() * torch.randn(images.shape, generator=generator)
+        jittered: Tensor = images + noise.abs() * torch.randn(images.shape, generator=generator)
+        return jittered
