@@ -65,8 +65,10 @@ class Prepared:
 
     def _normalised(self, which: Any) -> NDArray[np.float32]:
         """float32 of the slices ``which``; offset and scale are [slice, channel, 1, 1]."""
-        values = (self.pixels[which].astype(np.float32) - self.offset[which]) * self.scale[which]
-        return np.clip(values, 0, 1) if self.clip else values
+        values: NDArray[np.float32] = (self.pixels[which].astype(np.float32) - self.offset[which]) * self.scale[which]
+        if self.clip:
+            np.clip(values, 0, 1, out=values)
+        return values
 
 
 def prepare(part: Image, card: ModelCard, stated: tuple[float, ...] | None) -> Prepared:
@@ -159,8 +161,8 @@ def _grid(
             grid.append(max(1, round(size * have / want)))
     if steps[1] is None:
         warnings.append(
-            f"the image states no spacing: the model's own, {' × '.join(f'{s:g}' for s in card.spacing)} mm, is assumed; "
-            "give --spacing if you know it"
+            f"the image states no spacing: the model's own, {' × '.join(f'{s:g}' for s in card.spacing)} mm, "
+            "is assumed; give --spacing if you know it"
         )
     return grid[0], grid[1], grid[2]
 

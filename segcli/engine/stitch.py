@@ -56,9 +56,8 @@ def decide(probabilities: Tensor, values: Sequence[int], activation: str, thresh
         return result
     table = torch.tensor([0, *values], dtype=torch.int32)
     order = torch.argsort(table)
-    best = probabilities[order].max(dim=0)
-    # Tensor.max gives no promise on ties: the first of the ascending values that reaches the maximum is taken
-    first = (probabilities[order] == best.values).to(torch.uint8).argmax(dim=0)
+    # torch.argmax promises the first of equal maxima, which in this order is the lower value
+    first = probabilities[order].argmax(dim=0)
     result = table[order][first]
-    result[best.values <= 0] = 0
+    result[probabilities.amax(dim=0) <= 0] = 0
     return result

@@ -1,0 +1,71 @@
+"""From the word after ``--model`` to a network with its weights."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from segcli.catalog import Catalog, CatalogEntry
+from segcli.contract import ModelCard, Network
+from segcli.errors import ModelError, PluginError
+from segcli.model_folder import ModelFolder, load_model_folder, load_weights
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network ready to run, in eval mode, on the CPU, float32."""
+
+    card: ModelCard
+    network: nn.Module
+    folder: ModelFolder
+    plugin: CatalogEntry
+
+
+def resolve_folder(name_or_folder: str, catalog: Catalog) -> Path:
+    """A bare word is a plugin's default model folder, anything with a path separator a folder.
+
+    Raises PluginError for an unknown plugin and ModelError for one that ships no weights.
+    """
+    if os.sep in name_or_folder or (os.altsep and os.altsep in name_or_folder):
+        return Path(name_or_folder)
+    entry = catalog.find(name_or_folder)
+    if entry.default is None:
+        raise ModelError(
+            f"the model {name_or_folder!r} ships no weights: give a model folder trained for it, "
+            "e.g. --model ./my-model (a folder with config.json and model.safetensors)"
+        )
+    return entry.default
+
+
+def load_model(name_or_folder: str, catalog: Catalog) -> LoadedModel:
+    """Card, plugin, network and weights. Raises ModelError or PluginError saying which of them is wrong and how."""
+    folder = load_model_folder(resolve_folder(name_or_folder, catalog))
+    card = folder.card
+    plugin = catalog.find(card.plugin)
+    try:
+        network = plugin.plugin.build(card)
+    except ValueError as error:
+        raise ModelError(f"{folder.path}: the plugin {card.plugin!r} refuses the card: {error}") from error
+    except Exception as error:
+        raise PluginError(
+            f"the plugin {card.plugin!r} of {plugin.distribution} failed to build: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(network, Network):
+        raise PluginError(
+            f"the plugin {card.plugin!r} built no network of the contract: multiple, offset or forward is missing"
+        )
+    if any(side < 1 or (side - network.offset) % network.multiple for side in card.tile):
+        raise ModelError(
+            f"{folder.path}: the card's tile {list(card.tile)} does not fit the network "
+            f"(each side {network.offset} more than a multiple of {network.multiple})"
+        )
+    # copied into float32 parameters whatever the stored type
+    try:
+        network.load_state_dict(load_weights(folder), strict=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise ModelError(f"{folder.path}: the weights do not fit the network: {first[:200]}") from error
+    return LoadedModel(card, network.eval(), folder, plugin)
