@@ -284,6 +284,18 @@ def test_slice_thickness_that_is_empty_is_replaced_and_told(tmp_path: Path) -> N
     assert any("thickness" in text for text in case.warnings)
 
 
+def test_pixel_spacing_of_zero_is_none_and_told(tmp_path: Path) -> None:
+    images = making.stack(making.phantom())
+    for image in images:
+        image.PixelSpacing = [0, 0]
+    case = making.scan(making.save_all(images, tmp_path / "in")).case
+    making.segment(case, tmp_path / "seg")
+    assert case.spacing is None and making.read(case).geometry.spacing is None
+    assert any("1 mm" in text for text in case.warnings)
+    measures = dcmread(tmp_path / "seg").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert list(measures.PixelSpacing) == [1, 1]
+
+
 @pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "examples_overlay.dcm", "693_J2KI.dcm"])
 def test_real_files_with_private_elements_and_overlays(name: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
