@@ -4,7 +4,6 @@
 
 DATASET is the Medical Segmentation Decathlon's Task04 (hippocampus) in nnU-Net's raw layout, OUT the model folder.
 ``--weights FILE`` skips the training and calibrates and measures averaged weights that an earlier run has saved.
-A run that was stopped goes on from OUT.checkpoint.
 """
 
 from __future__ import annotations
@@ -166,7 +165,7 @@ def main() -> None:
     cases = read_dataset(arguments.dataset, patient_of)
     split = split_patients([case.patient for case in cases], VALIDATION, TEST, arguments.seed)
     recipe = Recipe(steps=arguments.steps, crop=(64, 48), seed=arguments.seed)
-    network = trained(cases, split, recipe, arguments.weights, arguments.out.with_suffix(".checkpoint"))
+    network = trained(cases, split, recipe, arguments.weights)
     state = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
     network.load_state_dict(state)  # what is measured is what is written, rounded to float16
     calibration = calibrate(predict(network, [c for c in cases if c.patient in split.validation]), arguments.seed)
@@ -191,9 +190,7 @@ def main() -> None:
     save_model_folder(arguments.out, finished, state)
 
 
-def trained(
-    cases: Sequence[TrainingCase], split: Split, recipe: Recipe, weights: Path | None, checkpoint: Path
-) -> nn.Module:
+def trained(cases: Sequence[TrainingCase], split: Split, recipe: Recipe, weights: Path | None) -> nn.Module:
     torch.manual_seed(recipe.seed)
     network = unet3p.build(card())
     if weights is not None:
@@ -207,7 +204,7 @@ def trained(
             pace = (time.monotonic() - start) / step
             print(f"step {step}: loss {np.mean(recent[-50:]):.4f}, {pace:.2f} s per step", flush=True)
 
-    return train(network, [case for case in cases if case.patient in split.train], recipe, report, checkpoint)
+    return train(network, [case for case in cases if case.patient in split.train], recipe, report)
 
 
 if __name__ == "__main__":
