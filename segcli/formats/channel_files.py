@@ -26,7 +26,7 @@ def read_channel_files(source: Any, case: Case, request: ReadRequest, files: Inp
     if request.channel is not None:
         raise UnsupportedError("--channel names a channel within a file, but this case has one file for each channel")
     results = []
-    for index, path in enumerate(case.files):
+    for index, path in enumerate(case.files[: case.details[COUNT]]):  # data files beside headers stand behind
         single = replace(case, files=(path,), details=case.details[EACH][index])
         wanted = None if request.channels is None else request.channels[index : index + 1]
         results.append(source.read(single, replace(request, channels=wanted), files))

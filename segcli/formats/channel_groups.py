@@ -14,6 +14,9 @@ from segcli.formats.messages import FileDescription
 from segcli.formats.readers import Described as Answer
 from segcli.formats.walk import Found
 
+COMPANIONS = "files"
+"""In the details of a description: paths of further files of the image, relative to the header's folder."""
+
 _NUMBERED = re.compile(r"(?P<base>.+)_(?P<number>\d{4})(?P<suffix>(\.[^/]*)?)", re.DOTALL)
 
 
@@ -39,9 +42,19 @@ class Group:
         return self.members[0].format
 
     @property
+    def companions(self) -> tuple[Path, ...]:
+        """Files that hold the pixels of a header (``a.raw`` beside ``a.mhd``), as the headers name them."""
+        named: dict[Path, None] = {}
+        for member in self.members:
+            if isinstance(member.answer, FileDescription):
+                details = member.answer.description.details or {}
+                named.update({member.file.path.parent / str(name): None for name in details.get(COMPANIONS, ())})
+        return tuple(named)
+
+    @property
     def paths(self) -> tuple[Path, ...]:
-        """Files in reading order."""
-        return tuple(member.file.path for member in self.members)
+        """Files in reading order, companions last."""
+        return (*(member.file.path for member in self.members), *self.companions)
 
     @property
     def error(self) -> SegcliError | None:

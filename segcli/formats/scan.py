@@ -18,7 +18,7 @@ from segcli.errors import SkippedCase
 from segcli.formats.case_id import case_id
 from segcli.formats.channel_groups import Described, join_channel_files
 from segcli.formats.readers import Readers
-from segcli.formats.table import HEAD, load_format, other_kind, recognise
+from segcli.formats.table import HEAD, TEXT, load_format, other_kind, recognise
 from segcli.formats.walk import Found, Walked, walk
 from segcli.image import Json
 
@@ -65,6 +65,8 @@ class _Scanner:
         self._options, self._readers = options, readers
         self._now = time.time()
         self._keywords = _keywords(options.select)
+        self._unknown: dict[Path, Found] = {}
+        self._unsure: set[Path] = set()  # folders with a young file that may yet turn out to belong to a series
         self.cases: list[Case] = []
         self.left_out: list[LeftOut] = []
 
@@ -95,7 +97,7 @@ class _Scanner:
     def _recognised(self, file: Found) -> str | None:
         """The format of a file; None if it has been left out."""
         if file.size == 0:
-            self._leave(file, "skipped", STILL_ARRIVING if self._is_young(file) else "not an image (an empty file)")
+            self._leave_unknown(file, "an empty file")
             return None
         try:
             with file.path.open("rb", buffering=0) as stream:
@@ -108,10 +110,15 @@ class _Scanner:
             return None
         name = recognise(head)
         if name is None:
-            self._leave(
-                file, "skipped", STILL_ARRIVING if self._is_young(file) else f"not an image ({other_kind(head)})"
-            )
+            self._unknown[file.path] = file
+            self._leave_unknown(file, other_kind(head))
         return name
+
+    def _leave_unknown(self, file: Found, kind: str) -> None:
+        young = self._is_young(file)
+        if young and kind != TEXT:  # a log that grows beside a series must not hold it up for ever
+            self._unsure.add(file.path.parent)
+        self._leave(file, "skipped", STILL_ARRIVING if young else f"not an image ({kind})")
 
     def _described(self, name: str, files: Sequence[Found]) -> Iterable[Described]:
         settled = []
@@ -125,30 +132,43 @@ class _Scanner:
             yield Described(name, file, answer)
 
     def _take_files(self, described: Sequence[Described]) -> None:
-        """One case a file, or one for all channel files of an image."""
-        for group in join_channel_files(described, self._options.channels):
+        """One case a file, or one for all channel files of an image; data files that headers name belong to them."""
+        claimed: set[Path] = set()
+        groups = join_channel_files(described, self._options.channels)
+        for group in groups:
+            claimed.update(path for path in group.companions if path in self._unknown)
+        self.left_out = [entry for entry in self.left_out if claimed.isdisjoint(entry.files)]
+        for group in groups:
             file = group.stand_in
-            if any(self._is_young(member.file) for member in group.members):
+            parts = [member.file for member in group.members]
+            parts += [self._unknown[path] for path in group.companions if path in self._unknown]
+            if any(self._is_young(part) for part in parts):
                 self._leave(file, "skipped", STILL_ARRIVING, group.format, group.paths)
             elif group.error is not None:
                 skipped = isinstance(group.error, SkippedCase)
                 status: Literal["skipped", "failed"] = "skipped" if skipped else "failed"
                 self._leave(file, status, str(group.error), group.format, group.paths)
+            elif not all(self._is_beside(path, file.path) for path in group.companions):
+                reason = "its data file is a link out of its folder (--follow-links follows it)"
+                headers = tuple(member.file.path for member in group.members)  # the link itself is told by the walk
+                self._leave(file, "failed", reason, group.format, headers)
             else:
                 self._add([group.case(case_id(self._options.key, file.identity))])
+
+    def _is_beside(self, companion: Path, header: Path) -> bool:
+        return self._options.follow_links or companion.resolve().is_relative_to(header.resolve().parent)
 
     def _take_dicom(self, files: Sequence[Found]) -> None:
         by_path = {file.path: file for file in files}
         records: list[tuple[Path, Json]] = []
-        unsure: set[Path] = set()  # folders with a young file of which nobody knows yet to which series it belongs
         for path, answer in self._readers.describe(DICOM, list(by_path), self._keywords):
             if isinstance(answer, dict):
                 records.append((path, answer))
                 continue
             status: Literal["skipped", "failed"] = "skipped" if isinstance(answer, SkippedCase) else "failed"
-            young = status == "failed" and self._is_young(by_path[path])
+            young = self._is_young(by_path[path])
             if young:
-                unsure.add(path.parent)
+                self._unsure.add(path.parent)
             self._leave(
                 by_path[path],
                 "skipped" if young else status,
@@ -162,7 +182,7 @@ class _Scanner:
         request = GroupRequest(lambda path: by_path[path].relative, self._options.select)
         cases, left_out = load_format(DICOM).group(records, request)
         arriving = {record["series"] for path, record in records if self._is_young(by_path[path])}
-        arriving |= {record["series"] for path, record in records if path.parent in unsure}
+        arriving |= {record["series"] for path, record in records if path.parent in self._unsure}
         series = {path: record["series"] for path, record in records}
         self._add_dicom(cases, left_out, {path for path, uid in series.items() if uid in arriving})
 

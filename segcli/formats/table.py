@@ -41,6 +41,7 @@ _MAGIC = (
     ("tiff", b"MM\0+"),
     ("nrrd", b"NRRD000"),
 )
+TEXT = "text"
 _GZIP = b"\x1f\x8b"
 _META_IMAGE = re.compile(rb"\A(?:[A-Za-z_]+\s*=[^\n]*\n|\s*\n)*?(?:ObjectType\s*=\s*Image|NDims\s*=\s*\d)")
 _NIFTI_SIZES = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
@@ -88,7 +89,7 @@ def other_kind(head: bytes) -> str:
             codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end within a character
         except UnicodeDecodeError:
             return "unknown content"
-        return "text"
+        return TEXT
     return "unknown content"
 
 
