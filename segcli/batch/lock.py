@@ -1,0 +1,29 @@
+"""One run at a time per output folder (per shard): a lock that a dead process does not keep."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segcli.errors import UsageError
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold ``path`` for the duration. Raises UsageError if another run holds it or the file system has no locks."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"{path.parent}: another run is writing here; wait for it, or choose another -o"
+            ) from error
+        except OSError as error:
+            raise UsageError(f"{path.parent}: this file system has no locks; choose an -o on another one") from error
+        yield
+    finally:
+        os.close(descriptor)

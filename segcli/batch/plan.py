@@ -1,0 +1,92 @@
+"""Cases × output folder → jobs; collisions are refused before a pixel is read."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from segcli.batch.key import hash_file, stat_of
+from segcli.batch.manifest import DEATHS, History
+from segcli.case import Case, LeftOut
+from segcli.errors import UsageError
+from segcli.outcome import Job, Outcome
+from segcli.settings import PredictSettings
+
+
+def check_folders(inputs: Sequence[Path], output: Path) -> None:
+    """Raise UsageError if an input is missing or the output equals one or lies inside one."""
+    resolved = output.resolve()
+    for path in inputs:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
+        inside = path.resolve()
+        if resolved == inside or inside in resolved.parents:
+            raise UsageError(f"the output folder {output} is or lies inside the input {path}: choose another -o")
+
+
+def default_output(source: Path) -> Path:
+    """``<name>_masks`` beside the resolved input, ``<stem>_masks`` for a file."""
+    resolved = source.resolve()
+    name = resolved.name if resolved.is_dir() else resolved.name.split(".")[0] or resolved.name
+    return resolved.with_name(f"{name}_masks")
+
+
+def left_out(entry: LeftOut) -> Outcome:
+    """The outcome of a file that never became a case."""
+    error = "UnreadableError" if entry.status == "failed" else None
+    return Outcome(entry.id, entry.name, entry.status, entry.format, entry.reason, error)
+
+
+def plan(
+    cases: Sequence[Case], output: Path, history: History, settings: PredictSettings
+) -> tuple[list[Job], list[Outcome]]:
+    """Jobs to run, and outcomes already known: collisions, unchanged cases, cases that ended the run twice."""
+    claims = Counter(_folded(case) for case in cases)
+    jobs: list[Job] = []
+    known: list[Outcome] = []
+    for case in cases:
+        if settings.shard is not None and int(case.id, 16) % settings.shard[1] != settings.shard[0] - 1:
+            continue
+        before = history.outcomes.get(case.id)
+        job = Job(case, output / case.output)
+        if claims[_folded(case)] > 1:
+            reason = "another case would be written to the same file: give the inputs as separate INPUTs"
+            known.append(failed(case, reason, "OutputExistsError"))
+        elif history.deaths[case.id] >= DEATHS and not settings.retry_failed:
+            known.append(failed(case, "ended the run twice; --retry-failed tries it again", "CaseError"))
+        elif settings.retry_failed and not (history.deaths[case.id] or (before and before.status == "failed")):
+            continue
+        elif before is not None and is_unchanged(job, before, settings):
+            known.append(unchanged(before))
+        else:
+            jobs.append(job)
+    return jobs, known
+
+
+def is_unchanged(job: Job, before: Outcome, settings: PredictSettings) -> bool:
+    """Whether neither input nor mask changed since ``before``, as far as size, time and inode of the input tell."""
+    if settings.overwrite or settings.verify or before.status not in ("done", "empty", "unchanged"):
+        return False
+    try:
+        return before.stat == stat_of(job.case.files) and before.sha256 == hash_file(job.target)
+    except OSError:
+        return False
+
+
+def unchanged(before: Outcome) -> Outcome:
+    """The outcome of a case that needs nothing: all that was known of it, and the status ``unchanged``."""
+    return Outcome.from_json({**before.to_json(), "status": "unchanged"})
+
+
+def failed(case: Case, reason: str, error: str) -> Outcome:
+    """The outcome of a case that failed."""
+    return Outcome(
+        case.id, case.name, "failed", case.format, reason, error, str(case.output), case.shape, case.spacing,
+        case.orientation, warnings=case.warnings,
+    )  # fmt: skip
+
+
+def _folded(case: Case) -> str:
+    return unicodedata.normalize("NFC", str(case.output)).casefold()

@@ -1,0 +1,97 @@
+"""What became of each case, and what that means for the run: outcomes, the report, the exit code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from segcli.case import Case
+from segcli.image import Json
+
+Status: TypeAlias = Literal["done", "empty", "unchanged", "skipped", "failed"]
+
+REPORT_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """A case and the file its mask goes to."""
+
+    case: Case
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One case's line in manifest and report.
+
+    ``reason``: why skipped, failed or empty (gate, threshold). ``error``: class of :mod:`segcli.errors` of a failure.
+    ``volumes``: label name → pixels and mm³ (None where the source does not say how large a voxel is).
+    ``seconds``: per stage. ``key``: what the mask was made from (input bytes, model, settings); ``stat``: size,
+    mtime_ns and inode of each input file; ``sha256``: of the mask file.
+    """
+
+    id: str
+    name: str
+    status: Status
+    format: str | None = None
+    reason: str | None = None
+    error: str | None = None
+    output: str | None = None
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    orientation: str | None = None
+    volumes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    presence: Mapping[str, float] | None = None
+    tiles: int = 0
+    tiles_gated: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    key: str | None = None
+    stat: tuple[tuple[int, int, int], ...] = ()
+    sha256: str | None = None
+
+    def to_json(self) -> Json:
+        """A JSON object with every field."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Json) -> Outcome:
+        """Inverse of :meth:`to_json`; fields of later versions are ignored."""
+        known = {item.name for item in fields(Outcome)}
+        values = {name: item for name, item in value.items() if name in known}
+        for name in ("shape", "spacing", "warnings"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        values["stat"] = tuple((int(s), int(m), int(i)) for s, m, i in values.get("stat", ()))
+        return Outcome(**values)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All outcomes of a run. ``ended``: exit code of what ended the run early (70, 130, 143), None if it went through."""
+
+    outcomes: tuple[Outcome, ...]
+    ended: int | None = None
+    shard: tuple[int, int] | None = None
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many outcomes of each status."""
+        return Counter(outcome.status for outcome in self.outcomes)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 1 some failed, 3 nothing to do, 4 all failed, or what ended the run. Skipped files never count."""
+        if self.ended is not None:
+            return self.ended
+        failed = self.counts.get("failed", 0)
+        well = sum(self.counts.get(status, 0) for status in ("done", "empty", "unchanged"))
+        if failed:
+            return 1 if well else 4
+        if not well:
+            return 0 if self.shard is not None else 3
+        return 0
