@@ -72,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """All outcomes of a run. ``ended``: exit code of what ended the run early (70, 130, 143), None if it went through."""
+    """All outcomes of a run. ``ended``: exit code of what ended the run early (70, 130, 143), or None."""
 
     outcomes: tuple[Outcome, ...]
     ended: int | None = None
@@ -85,7 +85,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 some failed, 3 nothing to do, 4 all failed, or what ended the run. Skipped files never count."""
+        """0 all well, 1 some failed, 3 nothing to do, 4 all failed, or what ended it. Skipped files never count."""
         if self.ended is not None:
             return self.ended
         failed = self.counts.get("failed", 0)

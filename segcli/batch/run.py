@@ -1,0 +1,189 @@
+"""One call of ``predict`` from settings to report: scan, plan, run, remember."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+
+from segcli.batch.key import fingerprint
+from segcli.batch.lock import hold_lock
+from segcli.batch.manifest import History, ManifestWriter, case_key, manifest_name, read_manifest
+from segcli.batch.plan import check_folders, left_out, plan
+from segcli.batch.runner import DiskFullError, Runner
+from segcli.engine.model import LoadedModel
+from segcli.engine.segmenter import Segmenter
+from segcli.errors import UsageError
+from segcli.formats.atomic import remove_stale_temporaries, write_bytes_atomically
+from segcli.formats.interface import MaskRequest
+from segcli.formats.readers import Readers
+from segcli.formats.scan import ScanOptions, scan
+from segcli.outcome import REPORT_SCHEMA, Outcome, Report
+from segcli.settings import PredictSettings
+
+REPORT_NAME = "report.json"
+
+
+class Listener(Protocol):
+    """Who is told how the run goes (the console)."""
+
+    def planned(self, jobs: int) -> None:
+        """So many cases will be run."""
+        ...
+
+    def told(self, outcome: Outcome) -> None:
+        """One more case has an outcome."""
+        ...
+
+
+@dataclass
+class Interrupt:
+    """``code``: the exit code of the signal that asked the run to stop, None while none did."""
+
+    code: int | None = None
+
+
+def run(
+    inputs: Sequence[Path],
+    output: Path,
+    model: LoadedModel,
+    settings: PredictSettings,
+    listener: Listener,
+    interrupt: Interrupt,
+) -> Report:
+    """Segment everything below ``inputs`` into ``output`` and write ``report.json`` there, whatever happens.
+
+    Raises UsageError before anything is started; NothingToDoError never: that is an exit code of the report.
+    """
+    check_folders(inputs, output)
+    mode = 0o700 if settings.private else 0o777
+    try:
+        output.mkdir(mode=mode, parents=True, exist_ok=True)
+        if not os.access(output, os.W_OK | os.X_OK):
+            raise PermissionError
+    except OSError as error:
+        raise UsageError(f"the output folder {output} cannot be made or written to: choose another -o") from error
+    name = manifest_name(settings.shard)
+    with hold_lock(output / f".{name}.lock"):
+        history = read_manifest(output / name)
+        if settings.batch is None and history.chosen.get("batch"):
+            settings = replace(settings, batch=int(history.chosen["batch"]))
+        segmenter = Segmenter(model.network, model.card, settings)
+        versions = (version("segcli"), f"{model.plugin.distribution} {model.plugin.version}")
+        made_with = fingerprint(model.card, settings, segmenter.precision, versions)
+        if history.fingerprint not in (None, made_with):
+            if not settings.overwrite:
+                raise UsageError(
+                    f"{output} was made with another model or other settings: choose another -o, or --overwrite"
+                )
+            (output / name).replace(output / f".{name}.before")
+        token = name.removesuffix(".jsonl").removeprefix("manifest").strip("-")
+        remove_stale_temporaries(output, token)
+        manifest = ManifestWriter(
+            output / name,
+            made_with,
+            {"precision": segmenter.precision, "batch": segmenter.batch, "device": segmenter.device.type},
+            private=settings.private,
+        )
+        try:
+            return _run(inputs, output, model, segmenter, history, manifest, made_with, token, listener, interrupt)
+        finally:
+            manifest.close()
+
+
+def _run(  # noqa: PLR0913 - the scene of one run, split from its set-up
+    inputs: Sequence[Path],
+    output: Path,
+    model: LoadedModel,
+    segmenter: Segmenter,
+    history: History,
+    manifest: ManifestWriter,
+    made_with: str,
+    token: str,
+    listener: Listener,
+    interrupt: Interrupt,
+) -> Report:
+    settings, card = segmenter.settings, model.card
+    outcomes: list[Outcome] = []
+    begun = time.time()
+
+    def told(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        listener.told(outcome)
+
+    ended: int | None = 70
+    try:
+        with Readers(max(1, min(4, (os.cpu_count() or 2) - 1)), output) as readers:
+            found = scan(inputs, _scan_options(output, settings, model), readers)
+            jobs, known = plan(found.cases, output, history, settings)
+            listener.planned(len(jobs))
+            for outcome in [*(left_out(entry) for entry in found.left_out), *known]:
+                told(outcome)
+            runner = Runner(
+                segmenter,
+                readers,
+                manifest,
+                history,
+                MaskRequest(card, settings, version("segcli")),
+                fingerprint=made_with,
+                output=output,
+                token=token,
+                stop=lambda: interrupt.code is not None,
+            )
+            runner.run(jobs, told)
+        ended = interrupt.code
+    except DiskFullError:
+        ended = DiskFullError.exit_code
+    finally:
+        report = Report(tuple(outcomes), ended, settings.shard)
+        write_report(output, report, model, segmenter, begun)
+    return report
+
+
+def _scan_options(output: Path, settings: PredictSettings, model: LoadedModel) -> ScanOptions:
+    return ScanOptions(
+        key=case_key(output),
+        modality=model.card.modality,
+        channels=len(model.card.channels),
+        select=settings.select,
+        any_modality=settings.any_modality,
+        follow_links=settings.follow_links,
+        settle=settings.settle,
+    )
+
+
+def write_report(output: Path, report: Report, model: LoadedModel, segmenter: Segmenter, begun: float) -> None:
+    """``report.json`` beside the masks."""
+    shard = "" if report.shard is None else f"-{report.shard[0]}-of-{report.shard[1]}"
+    path = output / REPORT_NAME.replace(".json", f"{shard}.json")
+    content = {
+        "schema": REPORT_SCHEMA,
+        "exit_code": report.exit_code,
+        "counts": dict(report.counts),
+        "versions": {"segcli": version("segcli"), "torch": version("torch"), "python": platform.python_version()},
+        "model": {
+            "name": model.card.name,
+            "version": model.card.version,
+            "plugin": model.card.plugin,
+            "distribution": f"{model.plugin.distribution} {model.plugin.version}",
+            "weights_sha256": model.card.sha256,
+        },
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "device": str(segmenter.device),
+            "precision": segmenter.precision,
+            "batch": segmenter.batch,
+        },
+        "settings": dict(segmenter.settings.to_report()),
+        "seconds": round(time.time() - begun, 3),
+        "cases": [outcome.to_json() for outcome in report.outcomes],
+    }
+    write_bytes_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), segmenter.settings.private)

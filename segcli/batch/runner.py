@@ -1,0 +1,245 @@
+"""Read ahead → segment → write behind. A failure stays with its case; every wait is timed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYetError
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segcli.batch.key import hash_file, job_key, stat_of
+from segcli.batch.manifest import History, ManifestWriter
+from segcli.batch.plan import failed, unchanged
+from segcli.engine.segmenter import Segmented, Segmenter
+from segcli.errors import CaseError, SegcliError, UnsupportedError
+from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
+from segcli.formats.interface import MaskRequest, ReadRequest
+from segcli.formats.messages import Delivery
+from segcli.formats.readers import Readers
+from segcli.image import Image
+from segcli.outcome import Job, Outcome
+
+POLL = 0.2
+"""Seconds after which a wait looks whether the run was asked to stop."""
+WRITES_BEHIND = 4
+ASSUMED_BYTES = 64 * 2**20
+"""Size of a case whose headers do not say."""
+
+
+class DiskFullError(SegcliError):
+    """The disk is full: going on would only fail case after case."""
+
+
+@dataclass
+class _Reading:
+    job: Job
+    future: Future[Delivery]
+    bytes: int
+    stat: tuple[tuple[int, int, int], ...]
+
+
+@dataclass
+class _Segmenting:
+    job: Job
+    delivery: Delivery
+    stat: tuple[tuple[int, int, int], ...]
+    key: str
+
+
+class Runner:
+    """Runs jobs. ``stop()`` true: nothing new is started, what is in flight is finished."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        readers: Readers,
+        manifest: ManifestWriter,
+        history: History,
+        request: MaskRequest,
+        *,
+        fingerprint: str,
+        output: Path,
+        token: str,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._segmenter = segmenter
+        self._readers = readers
+        self._manifest = manifest
+        self._history = history
+        self._request = request
+        self._fingerprint = fingerprint
+        self._output = output
+        self._token = token
+        self._stop = stop
+        self._early: list[Outcome] = []
+        self._known: list[Outcome] = []
+
+    def run(self, jobs: Sequence[Job], told: Callable[[Outcome], None]) -> None:
+        """Run all jobs, telling each outcome once it is on the disk. Raises DiskFullError if the disk is full."""
+        pending: deque[tuple[_Segmenting, Segmented, Future[Written]]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="segcli-writer") as writer:
+            for working, result in self._segmenter.segment(self._read_all(jobs)):
+                self._tell_early(told)
+                if isinstance(result, CaseError):
+                    self._record(failed(working.job.case, str(result), type(result).__name__), told)
+                    continue
+                pending.append((working, result, writer.submit(self._write, working, result)))
+                while len(pending) > WRITES_BEHIND or (pending and pending[0][2].done()):
+                    self._written(*pending.popleft(), told)
+            while pending:
+                self._written(*pending.popleft(), told)
+        self._tell_early(told)
+
+    def _read_all(self, jobs: Sequence[Job]) -> Iterator[tuple[_Segmenting, tuple[Image, ...]]]:
+        waiting = deque(jobs)
+        reading: deque[_Reading] = deque()
+        held = 0
+        while (waiting and not self._stop()) or reading:
+            while waiting and not self._stop() and (not reading or held < self._request.settings.memory):
+                started = self._submit(waiting.popleft())
+                if started is not None:
+                    reading.append(started)
+                    held += started.bytes
+            if not reading:
+                continue
+            item = reading.popleft()
+            held -= item.bytes
+            try:
+                delivery = _wait(item.future)
+            except SegcliError as error:
+                self._early.append(failed(item.job.case, str(error), type(error).__name__))
+                continue
+            working = _Segmenting(item.job, delivery, item.stat, job_key(self._fingerprint, delivery.digest))
+            if self._accept(working):
+                self._manifest.started(item.job.case.id, str(item.job.case.output))
+                yield working, delivery.parts
+
+    def _submit(self, job: Job) -> _Reading | None:
+        settings, card = self._request.settings, self._request.card
+        request = ReadRequest(
+            channels=card.channels,
+            channel=settings.channel,
+            max_pixels=settings.max_pixels,
+            gaps=settings.gaps,
+            strict=settings.strict,
+            spatial_dims=card.spatial_dims,
+        )
+        try:
+            stat = stat_of(job.case.files)
+        except OSError as error:
+            self._early.append(
+                failed(job.case, f"a file of it vanished or is not readable ({error.strerror})", "UnreadableError")
+            )
+            return None
+        size = ASSUMED_BYTES if job.case.shape is None else 4 * int(np.prod(job.case.shape))
+        return _Reading(job, self._readers.submit_read(job.case, request, settings.case_timeout), size, stat)
+
+    def _accept(self, working: _Segmenting) -> bool:
+        """Whether the case goes on to the network; if not, its outcome is known already."""
+        case, settings = working.job.case, self._request.settings
+        warnings = (*case.warnings, *working.delivery.warnings)
+        if settings.strict and warnings:
+            self._early.append(failed(case, f"--strict: {warnings[0]}", "UnsupportedError"))
+            return False
+        before = self._history.outcomes.get(case.id)
+        if not settings.overwrite and before is not None and before.key == working.key and before.sha256 is not None:
+            try:
+                if before.sha256 == hash_file(working.job.target):
+                    self._known.append(replace(unchanged(before), stat=working.stat))
+                    return False
+            except OSError:
+                return True  # the mask is gone: make it again
+        return True
+
+    def _write(self, working: _Segmenting, result: Segmented) -> Written:
+        job = working.job
+        ours = str(job.case.output) in self._history.outputs
+        target = Target(job.target, self._output, self._token, may_replace=ours)
+        return write_mask(target, job.case, result.masks, self._request)
+
+    def _written(
+        self, working: _Segmenting, result: Segmented, future: Future[Written], told: Callable[[Outcome], None]
+    ) -> None:
+        case = working.job.case
+        start = time.perf_counter()
+        try:
+            if self._request.settings.strict and result.warnings:
+                raise UnsupportedError(f"--strict: {result.warnings[0]}")
+            written = _wait(future)
+        except SegcliError as error:
+            self._record(failed(case, str(error), type(error).__name__), told)
+            if is_disk_full(error):
+                raise DiskFullError("the disk of the output folder is full: free some space, then run again") from error
+            return
+        geometry = working.delivery.parts[0].geometry
+        self._record(
+            Outcome(
+                id=case.id,
+                name=case.name,
+                status="empty" if result.empty_reason else "done",
+                format=case.format,
+                reason=result.empty_reason,
+                output=str(case.output),
+                shape=case.shape or tuple(working.delivery.parts[0].shape[i] for i in (0, 2, 3)),
+                spacing=geometry.spacing or case.spacing,
+                orientation=geometry.orientation,
+                volumes=volumes(result, self._request),
+                presence=result.presence,
+                tiles=result.tiles,
+                tiles_gated=result.tiles_gated,
+                seconds={
+                    "read": round(working.delivery.seconds, 4),
+                    "network": round(result.seconds, 4),
+                    "waited for writing": round(time.perf_counter() - start, 4),
+                },
+                warnings=tuple(dict.fromkeys((*case.warnings, *working.delivery.warnings, *result.warnings))),
+                key=working.key,
+                stat=working.stat,
+                sha256=written.sha256,
+            ),
+            told,
+        )
+
+    def _tell_early(self, told: Callable[[Outcome], None]) -> None:
+        early, self._early = self._early, []
+        for outcome in early:
+            self._record(outcome, told)
+        known, self._known = self._known, []
+        for outcome in known:
+            # the newer times of the input are worth remembering, the word "unchanged" is not
+            self._manifest.outcome(replace(outcome, status="empty" if outcome.reason else "done"))
+            told(outcome)
+
+    def _record(self, outcome: Outcome, told: Callable[[Outcome], None]) -> None:
+        self._manifest.outcome(outcome)
+        told(outcome)
+
+
+def volumes(result: Segmented, request: MaskRequest) -> dict[str, dict[str, float | None]]:
+    """Label name → pixels, and mm³ where the source states its spacing in all three directions."""
+    found: dict[str, dict[str, float | None]] = {}
+    for label in request.card.labels:
+        pixels = 0
+        volume: float | None = 0.0
+        for mask in result.masks:
+            count = int(np.count_nonzero(mask.pixels == label.value))
+            voxel = mask.geometry.voxel_volume
+            pixels += count
+            volume = None if voxel is None or volume is None else volume + count * voxel
+        found[label.name] = {"pixels": pixels, "mm3": volume}
+    return found
+
+
+def _wait(future: Future[Any]) -> Any:
+    while True:
+        try:
+            return future.result(POLL)
+        except NotYetError:
+            if future.done():
+                raise
