@@ -1,4 +1,4 @@
-"""What the plain file formats share: label colours, one line per error, size limits, parts from decoded arrays."""
+"""The colours of the labels as a table that PNG and TIFF viewers understand: entry ``v`` is label ``v``'s colour."""
 
 from __future__ import annotations
 
