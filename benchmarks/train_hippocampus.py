@@ -88,7 +88,8 @@ class Predicted:
         if threshold is not None:
             absent = self.presence < np.array(threshold)
             logits[:, 1:][absent] = -np.inf
-        return logits.argmax(axis=1)
+        decided: NDArray[np.int64] = logits.argmax(axis=1)
+        return decided
 
 
 def predict(network: nn.Module, cases: Sequence[TrainingCase]) -> list[Predicted]:

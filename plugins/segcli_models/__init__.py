@@ -54,9 +54,9 @@ class Plugin:
         """A fresh CPU network. Raises ValueError naming an unknown option, or a margin the network does not have."""
         from segcli_models.blocks import Options, Shape  # noqa: PLC0415 - listing models must not import torch
         from segcli_models.encoder import VALID_MARGIN  # noqa: PLC0415
-        from segcli_models.unet import UNet  # noqa: PLC0415
-        from segcli_models.unet3p import UNet3Plus  # noqa: PLC0415
-        from segcli_models.unetpp import UNetPlusPlus  # noqa: PLC0415
+        from segcli_models.u_net import UNet  # noqa: PLC0415
+        from segcli_models.u_net_3_plus import UNet3Plus  # noqa: PLC0415
+        from segcli_models.u_net_plus_plus import UNetPlusPlus  # noqa: PLC0415
 
         options = Options.of(card.plugin_options, self.options, self.defaults)
         margin = VALID_MARGIN if options.padding == "valid" else 0

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from segcli.training.augment import Augmentation
+
+STILL = {"gain": 0.0, "offset": 0.0, "gamma": 0.0, "noise": 0.0}
+
+
+def discs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images that hold their own labels (as float), one off-centre disc each."""
+    row, column = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    labels = (((row - 20) ** 2 + (column - 40) ** 2) < 100).long().expand(count, 64, 64)
+    return labels[:, None].float(), labels
+
+
+def test_image_and_mask_move_together() -> None:
+    images, labels = discs(16)
+    moved, drawn = Augmentation(**STILL)(images, labels, torch.Generator().manual_seed(0))
+    assert moved.shape == images.shape
+    assert drawn.shape == labels.shape
+    # linear and nearest sampling can differ only in the ring of pixels between inside and outside
+    assert ((moved[:, 0] > 0.5) == (drawn == 1)).float().mean() > 0.995
+    assert (drawn != labels).any()
+
+
+def test_without_ranges_only_flips_are_left() -> None:
+    images, labels = discs(32)
+    rigid = Augmentation(rotation=0, scale=0, shift=0, **STILL)
+    moved, drawn = rigid(images, labels, torch.Generator().manual_seed(0))
+    flipped = torch.tensor([not torch.equal(mask, labels[0]) for mask in drawn])
+    assert 4 < flipped.sum() < 28
+    torch.testing.assert_close(moved[flipped], images[flipped].flip(-1), atol=1e-3, rtol=0)
+    assert torch.equal(drawn[flipped], labels[flipped].flip(-1))
+
+
+def test_a_seed_repeats() -> None:
+    images, labels = discs(4)
+    first, again = (Augmentation()(images, labels, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+
+
+@pytest.mark.parametrize("value", [0.0, -3.5])
+def test_a_constant_image_stays_finite(value: float) -> None:
+    images = torch.full((4, 1, 32, 32), value)
+    labels = torch.zeros(4, 32, 32, dtype=torch.long)
+    moved, _ = Augmentation()(images, labels, torch.Generator().manual_seed(0))
+    assert moved.isfinite().all()
