@@ -39,7 +39,7 @@ def group(records: Sequence[Record], request: GroupRequest) -> tuple[list[Case],
     ``records``: files and what :func:`~segcli.formats.dicom.instance.describe_instance` said of each. Every file ends
     in a case or in exactly one left-out entry; a file with several time points or orientations may be in several cases.
     """
-    sorter = _Sorter(request)
+    sorter = _Sorter(request, _in_several_series(records))
     series: dict[tuple[str, str], list[Record]] = {}
     for path, record in sorted(records, key=lambda entry: str(entry[0])):
         series.setdefault((record["study"], record["series"]), []).append((path, record))
@@ -49,8 +49,9 @@ def group(records: Sequence[Record], request: GroupRequest) -> tuple[list[Case],
 
 
 class _Sorter:
-    def __init__(self, request: GroupRequest) -> None:
+    def __init__(self, request: GroupRequest, contested: set[str]) -> None:
         self._request = request
+        self._contested = contested
         self.cases: list[Case] = []
         self.left_out: list[LeftOut] = []
 
@@ -59,7 +60,9 @@ class _Sorter:
         self._leave(_without(members, chosen), "skipped", "not chosen by --select")
         unique, conflict = self._unique(chosen)
         faults = sorted({record["fault"] for _, record in unique if "fault" in record})
-        if conflict:
+        if any(record["sop"] in self._contested for _, record in unique):
+            self._leave(unique, "failed", "an instance of it is found in another series too: remove the wrong one")
+        elif conflict:
             self._leave(unique, "failed", "two files claim to be the same instance but differ: remove the wrong one")
         elif faults:
             self._leave(unique, "failed", _fault_text(unique, faults))
@@ -158,6 +161,14 @@ class _Sorter:
                 format="dicom",
             )
         )
+
+
+def _in_several_series(records: Sequence[Record]) -> set[str]:
+    """SOP instance UIDs under which several series have an image: a reference to one would name them all."""
+    series: dict[str, set[tuple[str, str]]] = {}
+    for _, record in records:
+        series.setdefault(record["sop"], set()).add((record["study"], record["series"]))
+    return {uid for uid, found in series.items() if len(found) > 1}
 
 
 def _record_of(frame: Frame) -> Record:

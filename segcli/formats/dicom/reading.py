@@ -73,6 +73,8 @@ def _check_policy(case: Case, request: ReadRequest) -> None:
         raise UnsupportedError(f"{irregular[0]} (refused by {'--strict' if request.strict else '--gaps error'})")
     if request.strict and case.details["unsure"]:
         raise UnsupportedError(f"{case.details['unsure'][0]} (refused by --strict)")
+    if request.spatial_dims == 3 and case.details["geometry"]["positions"] is None and len(case.details["slices"]) > 1:
+        raise UnsupportedError("frames without position are no volume: a 3-D model cannot take them; use a 2-D model")
     if request.spatial_dims == 3 and irregular:
         raise UnsupportedError(f"{irregular[0]}: a 3-D model needs a straight stack of even slices; use a 2-D model")
 

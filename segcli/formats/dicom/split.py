@@ -43,7 +43,7 @@ class Stack:
 def frames_of(path: Path, record: Json) -> list[Frame]:
     """All frames of one file."""
     if record["frames"] == 1:
-        return [Frame(path, record, 1 if record.get("enhanced") else 0, record["planes"][0])]
+        return [Frame(path, record, 0, record["planes"][0])]
     planes = record["planes"] * record["frames"] if record.get("cine") else record["planes"]
     return [Frame(path, record, index + 1, plane) for index, plane in enumerate(planes)]
 
