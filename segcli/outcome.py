@@ -1,4 +1,4 @@
-"""What becomes of cases: jobs before, outcomes after, and the report of a run with its exit code."""
+"""What became of each case, and what that means for the run: outcomes, the report, the exit code."""
 
 from __future__ import annotations
 
@@ -6,71 +6,32 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from segcli.case import Case
+from segcli.case import Case
+from segcli.image import Json
 
 Status: TypeAlias = Literal["done", "empty", "unchanged", "skipped", "failed"]
-Ended: TypeAlias = Literal["complete", "interrupted", "terminated", "hung", "disk full", "bug"]
 
-SCHEMA = 1
-"""Version of the report and of the manifest's lines."""
-
-EXIT_CODES: Mapping[Ended, int] = {"interrupted": 130, "terminated": 143, "hung": 70, "disk full": 70, "bug": 70}
-"""Exit codes of runs that did not come to their end; those that did have theirs from their outcomes."""
+REPORT_SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class Job:
-    """A case and where its mask goes. ``foreign``: a file that is not ours lies there; only an equal one may stay."""
+    """A case and the file its mask goes to."""
 
     case: Case
-    path: Path
-    foreign: bool = False
-
-
-@dataclass(frozen=True)
-class LabelFound:
-    """One label of a mask: ``pixels`` of it in all parts; ``volume_mm3`` None where the source states no spacing."""
-
-    value: int
-    name: str
-    pixels: int
-    volume_mm3: float | None
-
-
-@dataclass(frozen=True)
-class PartGeometry:
-    """One part as it was read: slices, rows, columns; spacing in mm; letters of increasing column, row, slice."""
-
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float] | None = None
-    slice_spacing: float | None = None
-    orientation: str | None = None
-
-
-@dataclass(frozen=True)
-class Trace:
-    """How a later run knows that nothing has changed.
-
-    ``key``: model, settings, versions. ``digest``: SHA-256 over the input bytes. ``inputs``, ``output``: what the
-    file system says of the files (size, time, inode), hashed; trusted in place of their bytes.
-    """
-
-    key: str
-    digest: str | None = None
-    inputs: str | None = None
-    output: str | None = None
+    target: Path
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case or left-out file.
+    """One case's line in manifest and report.
 
-    ``reason``: of ``empty``, ``skipped`` and ``failed``. ``error``: class of the error behind ``failed``. ``output``:
-    relative to the output folder. ``seconds``: by stage (read, network, write). ``sticky``: not tried again without
-    ``--retry-failed``. ``bug``: an error nobody raised on purpose; the run then ends with 70.
+    ``reason``: why skipped, failed or empty (gate, threshold). ``error``: class of :mod:`segcli.errors` of a failure.
+    ``volumes``: label name → pixels and mm³ (None where the source does not say how large a voxel is).
+    ``seconds``: per stage. ``key``: what the mask was made from (input bytes, model, settings); ``stat``: size,
+    mtime_ns and inode of each input file; ``sha256``: of the mask file.
     """
 
     id: str
@@ -80,86 +41,57 @@ class Outcome:
     reason: str | None = None
     error: str | None = None
     output: str | None = None
-    sha256: str | None = None
-    bytes: int | None = None
-    modality: str | None = None
-    transfer_syntax: str | None = None
-    parts: tuple[PartGeometry, ...] = ()
-    labels: tuple[LabelFound, ...] = ()
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    orientation: str | None = None
+    volumes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     presence: Mapping[str, float] | None = None
     tiles: int = 0
     tiles_gated: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    sticky: bool = False
-    bug: bool = False
-    trace: Trace | None = None
+    key: str | None = None
+    stat: tuple[tuple[int, int, int], ...] = ()
+    sha256: str | None = None
 
-    @property
-    def gated_share(self) -> float | None:
-        """Share of tiles whose decoder was spared; None without tiles."""
-        return self.tiles_gated / self.tiles if self.tiles else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; :meth:`from_json` restores the equal object."""
+    def to_json(self) -> Json:
+        """A JSON object with every field."""
         return asdict(self)
 
     @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Outcome:
-        """Inverse of :meth:`to_json`; fields of later versions are dropped. Raises KeyError, TypeError, ValueError."""
+    def from_json(value: Json) -> Outcome:
+        """Inverse of :meth:`to_json`; fields of later versions are ignored."""
         known = {item.name for item in fields(Outcome)}
-        values = {name: content for name, content in value.items() if name in known}
-        values["parts"] = tuple(_part(part) for part in values.get("parts", ()))
-        values["labels"] = tuple(LabelFound(**label) for label in values.get("labels", ()))
-        values["warnings"] = tuple(values.get("warnings", ()))
-        values["trace"] = None if values.get("trace") is None else Trace(**values["trace"])
+        values = {name: item for name, item in value.items() if name in known}
+        for name in ("shape", "spacing", "warnings"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        values["stat"] = tuple((int(s), int(m), int(i)) for s, m, i in values.get("stat", ()))
         return Outcome(**values)
 
 
 @dataclass(frozen=True)
 class Report:
-    """A whole run. ``about``: versions, model, settings, machine, times. ``pending``: ids of cases it did not come to.
-
-    ``found``: cases and failures of all shards together, so that a shard without any is told from an empty input.
-    """
+    """All outcomes of a run. ``ended``: exit code of what ended the run early (70, 130, 143), or None."""
 
     outcomes: tuple[Outcome, ...]
-    ended: Ended = "complete"
-    message: str | None = None
-    pending: tuple[str, ...] = ()
-    found: int = 0
-    about: Mapping[str, Any] = field(default_factory=dict)
+    ended: int | None = None
+    shard: tuple[int, int] | None = None
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Outcomes by status."""
+        """How many outcomes of each status."""
         return Counter(outcome.status for outcome in self.outcomes)
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 some failed, 3 nothing to do, 4 all failed, 70 ended early or a bug, 130 and 143 signals.
-
-        Skipped files never count.
-        """
-        if self.ended != "complete":
-            return EXIT_CODES[self.ended]
-        if any(outcome.bug for outcome in self.outcomes):
-            return EXIT_CODES["bug"]
-        tried = [outcome for outcome in self.outcomes if outcome.status != "skipped"]
-        failed = sum(outcome.status == "failed" for outcome in tried)
-        if not tried and not self.pending:
-            return 0 if self.found else 3
-        if not failed:
-            return 0
-        return 4 if failed == len(tried) and not self.pending else 1
-
-
-def _part(value: Mapping[str, Any]) -> PartGeometry:
-    slices, rows, columns = value["shape"]
-    spacing = value["spacing"]
-    return PartGeometry(
-        (slices, rows, columns),
-        None if spacing is None else (spacing[0], spacing[1]),
-        value["slice_spacing"],
-        value["orientation"],
-    )
+        """0 all well, 1 some failed, 3 nothing to do, 4 all failed, or what ended it. Skipped files never count."""
+        if self.ended is not None:
+            return self.ended
+        failed = self.counts.get("failed", 0)
+        well = sum(self.counts.get(status, 0) for status in ("done", "empty", "unchanged"))
+        if failed:
+            return 1 if well else 4
+        if not well:
+            return 0 if self.shard is not None else 3
+        return 0

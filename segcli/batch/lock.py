@@ -1,51 +1,29 @@
-"""One living run a manifest. The kernel drops the lock with the process, however that dies."""
+"""One run at a time per output folder (per shard): a lock that a dead process does not keep."""
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from segcli.errors import UsageError
 
-try:
-    import fcntl
-except ImportError:  # Windows: best effort, without locks
-    fcntl = None  # type: ignore[assignment]
 
-_BUSY = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
-
-
-def lock(descriptor: int, path: Path) -> None:
-    """Hold the open file ``path`` for this process alone. Raises UsageError: another run, or no locks to be had."""
-    if fcntl is None:
-        return
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold ``path`` for the duration. Raises UsageError if another run holds it or the file system has no locks."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        # flock, not lockf: a lockf lock is lost when any descriptor of the file is closed, as reading it does
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _BUSY:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             raise UsageError(
-                f"{path.parent}: another run is writing there; wait for it, or choose another -o"
-            ) from None
-        raise UsageError(
-            f"{path.parent}: its file system has no locks ({error.strerror}), so two runs could meet there; "
-            "choose a folder on another one"
-        ) from error
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock of this file."""
-    if fcntl is None:
-        return False
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno in _BUSY
+                f"{path.parent}: another run is writing here; wait for it, or choose another -o"
+            ) from error
+        except OSError as error:
+            raise UsageError(f"{path.parent}: this file system has no locks; choose an -o on another one") from error
+        yield
     finally:
         os.close(descriptor)
-    return False

@@ -1,181 +1,116 @@
-"""The memory of an output folder: one JSON line per event, on the disk before anything follows from it.
-
-Lines are ``header`` (model, settings, versions, what auto chose), ``run``, ``started`` (case, intended output),
-``outcome`` and ``end``. A run without ``end`` has died. A line cut short by a crash is dropped when the file is opened.
-"""
+"""What was done in an output folder: one JSON line per event, fsynced, readable after a crash at any point."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import IO
 
-from segcli.batch.key import Identity
-from segcli.batch.lock import lock
 from segcli.errors import UsageError
-from segcli.outcome import SCHEMA, Ended, Job, Outcome
+from segcli.image import Json
+from segcli.outcome import Outcome
+
+SCHEMA = 1
+KEY_NAME = ".segcli-key"
+DEATHS = 2
+"""Runs that may die on a case before it is left alone."""
 
 
 @dataclass
 class History:
-    """What a manifest tells. ``outputs``: relative paths that are ours. ``deaths``: dead runs per case they were at."""
+    """What a manifest says: the fingerprint it was made with, the last outcome and the deaths of each case."""
 
-    identity: Identity | None = None
-    auto: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+    chosen: Mapping[str, Json] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    outputs: set[str] = field(default_factory=set)
     deaths: Counter[str] = field(default_factory=Counter)
-    damaged: int = 0
-    _open: set[str] = field(default_factory=set)
+    announced: set[str] = field(default_factory=set)
 
-    def take(self, line: Mapping[str, Any]) -> None:
-        """Take in one line. Raises KeyError, TypeError or ValueError if it is not as it should be."""
-        kind = line["kind"]
-        if kind == "header":
-            self._take_death()
-            self.deaths.clear()  # they were another model's, or another setting's
-            self.identity = Identity(**line["identity"])
-            self.auto = line["auto"]
-        elif kind == "run":
-            self._take_death()
-        elif kind == "started":
-            self._open.add(line["case"])
-            self._own(line["output"])
-        elif kind == "outcome":
-            outcome = Outcome.from_json(line["outcome"])
-            self.outcomes[outcome.id] = outcome
-            self._open.discard(outcome.id)
-            self.deaths.pop(outcome.id, None)
-            self._own(outcome.output)
-        elif kind == "end":
-            self._open.clear()
-
-    def close(self) -> None:
-        """No more lines: the last run is dead too, if it did not say that it ended."""
-        self._take_death()
-
-    def _take_death(self) -> None:
-        self.deaths.update(self._open)
-        self._open.clear()
-
-    def _own(self, output: str | None) -> None:
-        if output is not None:
-            self.outputs.add(output)
+    @property
+    def outputs(self) -> set[str]:
+        """Mask files that are ours: listed with an outcome, or announced before a run died."""
+        return self.announced | {o.output for o in self.outcomes.values() if o.output is not None and o.sha256}
 
 
-def read_history(path: Path) -> History:
-    """The history in a manifest, empty if there is none; lines that cannot be read are counted, not trusted.
+def manifest_name(shard: tuple[int, int] | None) -> str:
+    """``manifest.jsonl``, or one per shard."""
+    return "manifest.jsonl" if shard is None else f"manifest-{shard[0]}-of-{shard[1]}.jsonl"
 
-    Raises UsageError if a later segcli wrote it.
-    """
+
+def read_manifest(path: Path) -> History:
+    """The history; a last line cut by a crash is ignored. Raises UsageError for another schema or a foreign file."""
     history = History()
-    try:
-        with path.open("rb") as stream:
-            for text in stream:
-                _take_line(history, text, path)
-    except FileNotFoundError:
+    if not path.exists():
         return history
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    history.close()
+    for number, line in enumerate(path.read_bytes().split(b"\n")):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the line a crash cut short; every whole line was fsynced before the next began
+        if number == 0 and (not isinstance(event, dict) or event.get("segcli_manifest") != SCHEMA):
+            raise UsageError(f"{path.name}: not a manifest this segcli can read; choose another -o")
+        _apply(event, history)
+    if history.fingerprint is None and path.stat().st_size:
+        raise UsageError(f"{path.name}: not a manifest this segcli can read; choose another -o")
     return history
 
 
-def _take_line(history: History, text: bytes, path: Path) -> None:
-    try:
-        line = json.loads(text)
-        version = line["schema"]
-        if version == SCHEMA:
-            history.take(line)
-    except (ValueError, KeyError, TypeError):
-        history.damaged += 1
-        return
-    if isinstance(version, int) and version > SCHEMA:
-        raise UsageError(f"{path}: written by a later segcli; use that one, or choose another -o")
+def _apply(event: Json, history: History) -> None:
+    if "segcli_manifest" in event:
+        history.fingerprint, history.chosen = event["fingerprint"], event["chosen"]
+    elif "started" in event:
+        history.deaths[event["started"]] += 1
+        history.announced.add(event["output"])
+    elif "outcome" in event:
+        outcome = Outcome.from_json(event["outcome"])
+        history.outcomes[outcome.id] = outcome
+        history.deaths[outcome.id] = 0
 
 
-class Manifest:
-    """A manifest held open and locked by this run; threads may append to it.
+class ManifestWriter:
+    """Appends events; each is on the disk when the call returns."""
 
-    ``history``: what earlier runs left in it.
-    """
+    def __init__(self, path: Path, fingerprint: str, chosen: Mapping[str, Json], *, private: bool) -> None:
+        fresh = not path.exists() or path.stat().st_size == 0
+        mode = 0o600 if private else 0o666
+        self._stream: IO[bytes] = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode), "ab")
+        if fresh:
+            self._append({"segcli_manifest": SCHEMA, "fingerprint": fingerprint, "chosen": dict(chosen)})
+        else:
+            self._stream.write(b"\n")  # ends a line that a crash may have cut; empty lines mean nothing
 
-    def __init__(self, path: Path, private: bool = False) -> None:
-        """Raises UsageError if another run holds it or it cannot be written."""
-        self.path = path
-        self._guard = threading.Lock()
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        try:
-            self._descriptor = os.open(path, flags, 0o600 if private else 0o666)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another -o") from error
-        try:
-            lock(self._descriptor, path)
-            self._size = _cut_torn_line(self._descriptor)
-            self.history = read_history(path)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
-
-    def header(self, identity: Identity, auto: Mapping[str, Any]) -> None:
-        """State what the lines from here on were made with."""
-        self._append({"kind": "header", "identity": asdict(identity), "auto": dict(auto)})
-
-    def run(self) -> None:
-        """A run begins."""
-        self._append({"kind": "run", "run": secrets.token_hex(6)})
-
-    def started(self, job: Job) -> None:
-        """A case goes into the network. Its output is announced as ours unless a stranger's file lies there."""
-        output = None if job.foreign else str(job.case.output)
-        self._append({"kind": "started", "case": job.case.id, "output": output})
+    def started(self, case_id: str, output: str) -> None:
+        """Announce a case before its first tile."""
+        self._append({"started": case_id, "output": output})
 
     def outcome(self, outcome: Outcome) -> None:
-        """What became of a case."""
-        self._append({"kind": "outcome", "outcome": outcome.to_json()})
+        """Record what became of a case."""
+        self._append({"outcome": outcome.to_json()})
 
-    def end(self, ended: Ended) -> None:
-        """The run ends as it should; what is started without an outcome has not killed it."""
-        self._append({"kind": "end", "ended": ended})
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
 
-    def _append(self, line: Mapping[str, Any]) -> None:
-        """Write and fsync a line, or leave the file as it was. Raises OSError."""
-        data = json.dumps({"schema": SCHEMA, **line}, ensure_ascii=True, allow_nan=False).encode() + b"\n"
-        with self._guard:
-            try:
-                written = 0
-                while written < len(data):
-                    written += os.pwrite(self._descriptor, data[written:], self._size + written)
-                os.fsync(self._descriptor)
-            except OSError:
-                os.ftruncate(self._descriptor, self._size)
-                raise
-            self._size += len(data)
+    def _append(self, event: Json) -> None:
+        self._stream.write(json.dumps(event, ensure_ascii=True).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
 
 
-def _cut_torn_line(descriptor: int) -> int:
-    """Cut what a crash left after the last newline; returns the size then."""
-    size = os.fstat(descriptor).st_size
-    position = size
-    while position:
-        start = max(0, position - 65536)
-        newline = os.pread(descriptor, position - start, start).rfind(b"\n")
-        if newline >= 0:
-            position = start + newline + 1
-            break
-        position = start
-    if position != size:
-        os.ftruncate(descriptor, position)
-    return position
+def case_key(folder: Path) -> bytes:
+    """The secret that makes case ids of this output folder; drawn once, readable only by its owner."""
+    path = folder / KEY_NAME
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return bytes.fromhex(path.read_text(encoding="ascii"))
+    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        stream.write(secrets.token_hex(32))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return bytes.fromhex(path.read_text(encoding="ascii"))
