@@ -91,8 +91,10 @@ def test_loops_end(tmp_path: Path, follow_links: bool) -> None:
 
 
 def test_overlapping_inputs_give_each_file_once(tmp_path: Path) -> None:
-    put(tmp_path, "in/a", "in/sub/b")
-    assert relative(walk([tmp_path / "in", tmp_path / "in/sub"])) == ["in/a", "in/sub/b"]
+    put(tmp_path, "in/a", "in/sub/b", "in/sub/.hidden")
+    walked = walk([tmp_path / "in", tmp_path / "in/sub"])
+    assert relative(walked) == ["in/a", "in/sub/b"]
+    assert [str(entry.relative) for entry in walked.passed] == ["in/sub/.hidden"]
     (tmp_path / "alias").symlink_to("in")
     assert relative(walk([tmp_path / "in", tmp_path / "alias"])) == ["in/a", "in/sub/b"]
 
