@@ -25,7 +25,7 @@ from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
-from segcli.formats.itk_headers import Stated, check_meta, meta_header, meta_mask, nrrd_header, nrrd_mask
+from segcli.formats.itk_headers import Stated, check_meta, check_nrrd, meta_header, meta_mask, nrrd_header, nrrd_mask
 from segcli.formats.labels import as_labels, label_type
 from segcli.image import Geometry, Image, LabelMap, Vector
 
@@ -55,6 +55,7 @@ class ItkVolume:
     io: str
     suffix: str
     header: Callable[[bytes], Stated]
+    check: Callable[[Stated, bytes], None]
 
     def recognises(self, head: bytes) -> bool:
         """NRRD by its magic, MetaImage by the keys its header must begin with."""
@@ -76,7 +77,7 @@ class ItkVolume:
                 raise UnreadableError(f"the data file that belongs to the {self.what} header is missing")
             reader = self._reader(path)
             sides = _sides(reader)
-            geometry = _geometry(reader, stated, sides)
+            geometry = _geometry(reader, stated, 1)  # a hostile header may announce any number of slices
         spacing: tuple[float, ...] | None = geometry.spacing
         if spacing is not None and geometry.slice_spacing is not None:
             spacing = (*spacing, geometry.slice_spacing)
@@ -156,12 +157,11 @@ class ItkVolume:
             raise UnsupportedError(f"the {self.what} holds complex numbers: convert it to integers or floats first")
         if limit is not None:
             check_pixels(math.prod(sides), components, limit)
-        if self.name == "mha":
-            check_meta(stated, payload)
+        self.check(stated, payload)
         array = sitk.GetArrayFromImage(reader.Execute())
         pixels = array.reshape(-1, sides[1], sides[0], components)
         pixels = np.ascontiguousarray(np.moveaxis(pixels, -1, 1))
-        return _Volume(pixels, _geometry(reader, stated, sides), sides[2], sides[3], reader.GetDimension())
+        return _Volume(pixels, _geometry(reader, stated, sides[2]), sides[2], sides[3], reader.GetDimension())
 
 
 def _sides(reader: sitk.ImageFileReader) -> tuple[int, int, int, int]:
@@ -173,7 +173,7 @@ def _sides(reader: sitk.ImageFileReader) -> tuple[int, int, int, int]:
     return columns, rows, slices, times
 
 
-def _geometry(reader: sitk.ImageFileReader, stated: Stated, sides: tuple[int, int, int, int]) -> Geometry:
+def _geometry(reader: sitk.ImageFileReader, stated: Stated, slices: int) -> Geometry:
     """Only what the header states; SimpleITK fills in an identity for the rest."""
     axes = reader.GetDimension()
     if not stated.has_spacing and not stated.has_axes:
@@ -196,7 +196,7 @@ def _geometry(reader: sitk.ImageFileReader, stated: Stated, sides: tuple[int, in
         spacing=spacing,
         slice_spacing=depth,
         axes=(_vector(matrix[:, 0]), _vector(matrix[:, 1]), _vector(matrix[:, 2])),
-        positions=tuple(_vector(origin + index * step) for index in range(sides[2])),
+        positions=tuple(_vector(origin + index * step) for index in range(slices)),
     )
 
 
@@ -204,5 +204,5 @@ def _vector(values: NDArray[np.float64]) -> Vector:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-NRRD = ItkVolume("nrrd", "NRRD volume", "NrrdImageIO", ".nrrd", nrrd_header)
-MHA = ItkVolume("mha", "MetaImage", "MetaImageIO", ".mha", meta_header)
+NRRD = ItkVolume("nrrd", "NRRD volume", "NrrdImageIO", ".nrrd", nrrd_header, check_nrrd)
+MHA = ItkVolume("mha", "MetaImage", "MetaImageIO", ".mha", meta_header, check_meta)

@@ -76,7 +76,8 @@ class Nifti:
                     head = stream.read(_LONGEST_HEADER)
             header = _header(head)
             layout = _layout(header)
-            geometry, warnings = geometry_of(header, layout.slices)
+            # A hostile header may announce 2**40 slices: two tell as much as all of them.
+            geometry, warnings = geometry_of(header, min(layout.slices, 2))
         spacing: tuple[float, ...] | None = geometry.spacing
         if spacing is not None and geometry.slice_spacing is not None:
             spacing = (*spacing, geometry.slice_spacing)

@@ -122,6 +122,11 @@ def _ome(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
 
 
 def _imagej(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
+    if any(series.kind != "imagej" for series in tif.series):
+        # tifffile falls back to the directories alone, of which ImageJ writes one for any number of planes.
+        if int((tif.imagej_metadata or {}).get("images", 1)) > len(tif.pages):
+            raise UnreadableError("the TIFF is cut off: ImageJ's description announces more planes than it holds")
+        return _plain(list(tif.pages))
     stacks = []
     for series in tif.series:
         turned = transposes(orientation(series.keyframe))

@@ -1,0 +1,356 @@
+"""TIFF: a table of variants, each written by tifffile (or Pillow), thresholded, and compared with that library."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from segcli.errors import UnreadableError, UnsupportedError
+from segcli.formats.tiff import FORMAT
+from tests.formats.plain_files import mutate, read, scene, segment, survives
+
+GREY = scene()
+GREY16 = scene(top=65535, dtype=np.uint16)
+RGB = np.stack([scene(seed=s) for s in range(3)], axis=-1)
+STACK = np.stack([scene(seed=s) for s in range(4)])
+FLOAT = scene(top=1, dtype=np.float32)
+
+
+def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
+    out = io.BytesIO()
+    tifffile.imwrite(out, pixels, **options)
+    return out.getvalue()
+
+
+def fax(compression: str) -> bytes:
+    out = io.BytesIO()
+    Pillow.fromarray(GREY > 127).save(out, "TIFF", compression=compression)
+    return out.getvalue()
+
+
+def integers(bits: int, signed: bool) -> NDArray[Any]:
+    top = 2.0 ** (bits - signed) * 0.99
+    return (scene(top=1, dtype=np.float64) * top - (top / 2 if signed else 0)).astype(
+        f"{'i' if signed else 'u'}{bits // 8}"
+    )
+
+
+VARIANTS: dict[str, tuple[bytes, NDArray[Any]]] = {
+    "classic little": (tiff(GREY, byteorder="<"), GREY),
+    "classic big": (tiff(GREY16, byteorder=">"), GREY16),
+    "bigtiff little": (tiff(GREY16, bigtiff=True), GREY16),
+    "bigtiff big": (tiff(GREY16, bigtiff=True, byteorder=">"), GREY16),
+    "strips": (tiff(GREY, rowsperstrip=5), GREY),
+    "tiles": (tiff(GREY, tile=(16, 32)), GREY),
+    "tiles big endian": (tiff(GREY16, tile=(16, 16), byteorder=">", compression="zlib", predictor=True), GREY16),
+    "rgb chunky": (tiff(RGB, photometric="rgb"), RGB),
+    "rgb planar": (tiff(np.moveaxis(RGB, -1, 0), photometric="rgb", planarconfig="separate"), RGB),
+    "rgb planar tiles": (
+        tiff(np.moveaxis(RGB, -1, 0), photometric="rgb", planarconfig="separate", tile=(16, 16)),
+        RGB,
+    ),
+    "rgb big endian 16": (
+        tiff(RGB.astype(np.uint16) * 257, photometric="rgb", byteorder=">"),
+        RGB.astype(np.uint16) * 257,
+    ),
+    "opaque alpha": (
+        tiff(np.dstack([RGB, np.full_like(GREY, 255)]), photometric="rgb", extrasamples=["unassalpha"]),
+        RGB,
+    ),
+    **{f"uint{b}": (tiff(integers(b, False)), integers(b, False)) for b in (8, 16, 32, 64)},
+    **{f"int{b}": (tiff(integers(b, True)), integers(b, True)) for b in (8, 16, 32, 64)},
+    **{f"float{b}": (tiff(scene(top=9, dtype=f"f{b // 8}")), scene(top=9, dtype=f"f{b // 8}")) for b in (16, 32, 64)},
+    "1 bit": (tiff(GREY > 127, photometric="minisblack"), (GREY > 127).astype(np.uint8)),
+    "miniswhite": (tiff(GREY, photometric="miniswhite"), 255 - GREY),
+    "miniswhite 16": (tiff(GREY16, photometric="miniswhite"), 65535 - GREY16),
+    "predictor 2": (tiff(GREY16, compression="lzw", predictor=2), GREY16),
+    "predictor 3": (tiff(FLOAT, compression="zlib", predictor=3), FLOAT),
+    **{c: (tiff(GREY, compression=c), GREY) for c in ("lzw", "zlib", "packbits", "zstd", "lzma", "lerc", "jpeg2000")},
+    "deflate 32946": (tiff(GREY, compression=32946), GREY),
+    "webp lossless": (tiff(RGB, photometric="rgb", compression="webp", compressionargs={"lossless": True}), RGB),
+    "jpeg2000 16": (tiff(GREY16, compression="jpeg2000"), GREY16),
+    "lerc float": (tiff(FLOAT, compression="lerc"), FLOAT),
+    **{name: (fax(name), (GREY > 127).astype(np.uint8)) for name in ("group3", "group4", "tiff_ccitt", "packbits")},
+    "pages": (tiff(STACK, photometric="minisblack"), STACK),
+    "pages rgb": (tiff(np.stack([RGB, RGB[::-1]]), photometric="rgb"), np.stack([RGB, RGB[::-1]])),
+    "volumetric": (tiff(STACK, photometric="minisblack", volumetric=True, tile=(4, 16, 16)), STACK),
+}
+for _kind in ("jpeg",):
+    for _name, _pixels, _photometric in (("grey", GREY, "minisblack"), ("rgb", RGB, "rgb"), ("ycbcr", RGB, "ycbcr")):
+        _data = tiff(_pixels, compression=_kind, photometric=_photometric)
+        VARIANTS[f"{_kind} {_name}"] = (_data, tifffile.imread(io.BytesIO(_data)))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_thresholded_as_its_oracle(name: str, tmp_path: Path) -> None:
+    data, expected = VARIANTS[name]
+    path = tmp_path / "a.tif"
+    path.write_bytes(data)
+    if expected.shape[-1] != 3:
+        expected = expected[..., None]
+    expected = expected if expected.ndim == 4 else expected[None]
+    threshold = np.median(expected[..., 0])
+    done = segment(FORMAT, path, threshold)
+    (part,) = done.result.parts
+    assert part.pixels.dtype == expected.dtype
+    assert part.pixels.dtype.isnative
+    assert np.array_equal(np.moveaxis(part.pixels, 1, -1), expected)
+    assert FORMAT.describe(path).shape == expected.shape[:3]
+    above = expected[..., 0] > threshold
+    assert np.array_equal(tifffile.imread(done.path).reshape(above.shape), above)
+    with tifffile.TiffFile(done.path) as mask:
+        assert len(mask.pages) == len(expected)
+        assert all(page.is_tiled and page.compression == 8 and page.dtype == np.uint8 for page in mask.pages)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_honoured_as_a_viewer_shows_it(orientation: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(GREY, extratags=[(274, 3, 1, orientation, True)], resolution=((7, 3), (5, 2))))
+    with Pillow.open(io.BytesIO(path.read_bytes())) as image:  # by path Pillow 13 maps the file and forgets to turn
+        image.load()
+        expected = np.asarray(image)
+    done = segment(FORMAT, path, 127)
+    assert np.array_equal(done.result.parts[0].pixels[0, 0], expected)
+    assert FORMAT.describe(path).shape == (1, *expected.shape)
+    with Pillow.open(done.path) as mask:
+        mask.load()
+        assert np.array_equal(np.asarray(mask), expected > 127)
+    with tifffile.TiffFile(done.path) as mask:
+        tags = mask.pages[0].tags
+        x, y = tags["XResolution"].value, tags["YResolution"].value
+    assert (x, y) == (((7, 3), (5, 2)) if orientation < 5 else ((5, 2), (7, 3)))
+
+
+def test_a_palette_becomes_its_colours_but_labels_stay_indices(tmp_path: Path) -> None:
+    colors = np.random.default_rng(0).integers(0, 65536, (3, 256), np.uint16)
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(GREY, photometric="palette", colormap=colors))
+    done = segment(FORMAT, path, float(np.median(colors[0, GREY])))
+    assert np.array_equal(done.result.parts[0].pixels[0], colors[:, GREY])
+    assert np.array_equal(FORMAT.read_labels(path)[0].pixels[0], GREY)
+
+
+def test_resolution_is_copied_and_never_a_spacing(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(GREY, resolution=((600, 7), (300, 11)), resolutionunit="CENTIMETER"))
+    done = segment(FORMAT, path, 127)
+    assert done.result.parts[0].geometry.spacing is None
+    with tifffile.TiffFile(done.path) as mask:
+        tags = mask.pages[0].tags
+        assert (tags["XResolution"].value, tags["YResolution"].value) == ((600, 7), (300, 11))
+        assert tags["ResolutionUnit"].value == 3
+
+
+def test_pages_of_another_size_are_parts_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for pixels in (GREY, GREY[::-1], GREY[:20], RGB, GREY):
+            writer.write(pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack", metadata=None)
+    done = segment(FORMAT, path, 127)
+    assert [part.shape for part in done.result.parts] == [
+        (2, 1, 37, 53),
+        (1, 1, 20, 53),
+        (1, 3, 37, 53),
+        (1, 1, 37, 53),
+    ]
+    with tifffile.TiffFile(done.path) as mask:
+        assert [page.shape for page in mask.pages] == [(37, 53)] * 2 + [(20, 53)] + [(37, 53)] * 2
+        assert np.array_equal(mask.pages[3].asarray(), RGB[..., 0] > 127)
+
+
+@pytest.mark.parametrize("how", ["subifds", "marked", "unmarked"])
+def test_of_a_pyramid_only_the_full_resolution_counts(how: str, tmp_path: Path) -> None:
+    path, base = tmp_path / "a.tif", scene(96, 128)
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(base, tile=(16, 16), subifds=2 if how == "subifds" else 0, metadata=None)
+        for step in (2, 4):
+            subtype = 0 if how == "unmarked" else 1
+            writer.write(base[::step, ::step], tile=(16, 16), subfiletype=subtype, metadata=None)
+    done = segment(FORMAT, path, 127)
+    assert [part.shape for part in done.result.parts] == [(1, 1, 96, 128)]
+    assert "pyramid" in done.result.warnings[0]
+    assert np.array_equal(tifffile.imread(done.path), base > 127)
+
+
+def test_a_slide_file_gives_its_full_resolution(tmp_path: Path) -> None:
+    path, base = tmp_path / "a.svs", np.stack([scene(96, 128, seed=s) for s in range(3)], axis=-1)
+    with tifffile.TiffWriter(path) as writer:
+        options: dict[str, Any] = {"photometric": "rgb", "metadata": None}
+        writer.write(base, tile=(16, 16), description="Aperio Image Library v1\n128x96|AppMag = 20", **options)
+        writer.write(base[::4, ::4], description="Aperio Image Library v1\nthumbnail", **options)
+        writer.write(base[::4, ::4], tile=(16, 16), description="Aperio Image Library v1\nlevel", **options)
+        writer.write(base[:10], subfiletype=1, description="Aperio Image Library v1\nlabel 5x5", **options)
+    done = segment(FORMAT, path, 127)
+    assert [part.shape for part in done.result.parts] == [(1, 3, 96, 128)]
+    assert FORMAT.mask_name("a.svs") == "a.svs.tif"
+
+
+def test_ome_axes_sizes_and_structure(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 3, 4, 20, 30), np.uint8)  # T Z C Y X
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 250.0, "PhysicalSizeYUnit": "nm", "PhysicalSizeZ": 2.0}
+    channels = {"Channel": {"Name": ["DAPI", "b", "c", "d"]}}
+    tifffile.imwrite(path, pixels, ome=True, metadata={"axes": "TZCYX", **sizes, **channels})
+    described = FORMAT.describe(path)
+    assert described.shape == (6, 20, 30)
+    assert described.spacing == pytest.approx((0.00025, 0.0005, 0.002))
+    for channel in ("b", "1"):
+        done = segment(FORMAT, path, 127, channels=("c",), channel=channel)
+        assert [part.shape for part in done.result.parts] == [(3, 1, 20, 30)] * 2
+        with tifffile.TiffFile(done.path) as mask:
+            assert (mask.series[0].kind, mask.series[0].axes) == ("ome", "TZYX")
+            assert np.array_equal(mask.asarray(), pixels[:, :, 1] > 127)
+            text = mask.ome_metadata or ""
+        stated = 'PhysicalSizeX="0.5" PhysicalSizeXUnit="µm" PhysicalSizeY="250.0" PhysicalSizeYUnit="nm"'
+        assert stated in text
+        assert "DAPI" not in text
+        assert FORMAT.read_labels(done.path)[0].geometry == done.result.parts[0].geometry
+    with pytest.raises(UnsupportedError) as caught:
+        read(FORMAT, path, channels=("c",))
+    assert "DAPI" not in str(caught.value)
+
+
+@pytest.mark.parametrize("axes", ["CYX", "TYX", "ZYX", "YXS", "CZYX", "TCYX"])
+def test_ome_letters(axes: str, tmp_path: Path) -> None:
+    shape = {"C": 2, "T": 5, "Z": 4, "Y": 20, "X": 30, "S": 3}
+    pixels = np.random.default_rng(0).integers(0, 255, [shape[axis] for axis in axes], np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, pixels, ome=True, metadata={"axes": axes}, photometric="rgb" if "S" in axes else "minisblack"
+    )
+    done = segment(FORMAT, path, 127)
+    expected = np.einsum(f"{axes}->{''.join(sorted(axes, key='TZCSYX'.index))}", pixels)
+    channels = shape["C"] if "C" in axes else shape["S"] if "S" in axes else 1
+    expected = expected.reshape(-1, channels, 20, 30)
+    assert np.array_equal(done.result.parts[0].pixels, expected)
+    with tifffile.TiffFile(done.path) as mask:
+        assert mask.series[0].axes == axes.replace("C", "").replace("S", "")
+        assert np.array_equal(mask.asarray().reshape(-1, 20, 30), expected[:, 0] > 127)
+
+
+def test_ome_over_several_files_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK, ome=True, metadata={"axes": "ZYX"})
+    text = tifffile.tiffcomment(path)
+    other = '<TiffData IFD="0" FirstZ="0" PlaneCount="1"><UUID FileName="secret.ome.tif">urn:uuid:1</UUID></TiffData>'
+    start = text.index("<TiffData")
+    tifffile.tiffcomment(path, (text[:start] + other + text[text.index("/>", start) + 2 :]).encode())
+    tifffile.imwrite(tmp_path / "secret.ome.tif", GREY)
+    with pytest.raises(UnsupportedError, match="one OME-TIFF") as caught:
+        read(FORMAT, path)
+    assert "secret" not in str(caught.value)
+
+
+def test_imagej_hyperstack(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.random.default_rng(0).integers(0, 60000, (2, 3, 4, 20, 30), np.uint16)
+    metadata = {"axes": "TZCYX", "unit": "um", "spacing": 3.5}
+    tifffile.imwrite(path, pixels, imagej=True, resolution=((4, 1), (2, 1)), metadata=metadata)
+    done = segment(FORMAT, path, 30000)
+    assert [part.shape for part in done.result.parts] == [(3, 4, 20, 30)] * 2
+    assert done.result.parts[0].geometry.spacing == pytest.approx((0.0005, 0.00025))
+    assert done.result.parts[0].geometry.slice_spacing == pytest.approx(0.0035)
+    with tifffile.TiffFile(done.path) as mask:
+        assert np.array_equal(mask.series[0].asarray(), pixels[:, :, 0] > 30000)
+        described = mask.imagej_metadata or {}
+        assert (described["unit"], described["spacing"]) == ("um", 3.5)
+        assert mask.pages[0].tags["XResolution"].value == (4, 1)
+
+
+def test_imagej_stack_of_one_directory(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "ZYX"}, truncate=True)
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels[:, 0], STACK)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UnreadableError, match="cut off"):
+        read(FORMAT, path)
+
+
+def test_shaped_channels(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack", metadata={"axes": "CYX"})
+    assert read(FORMAT, path).parts[0].shape == (1, 4, 37, 53)
+
+
+def test_ycbcr_without_jpeg(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    image = Pillow.fromarray(RGB).convert("YCbCr")
+    image.save(path, "TIFF")
+    expected = np.asarray(image.convert("RGB")).astype(int)
+    pixels = np.moveaxis(read(FORMAT, path).parts[0].pixels[0], 0, -1).astype(int)
+    assert np.abs(pixels - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (tiff(GREY.astype(np.complex64)), "complex"),
+        (tiff(np.dstack([RGB, GREY]), photometric="separated"), "CMYK"),
+        (tiff(np.dstack([RGB, GREY]), photometric="rgb", extrasamples=["unassalpha"]), "transparent"),
+        (tiff(FLOAT, photometric="miniswhite"), "MINISWHITE"),
+        (tiff(RGB.astype(np.uint8), photometric="cielab"), r"L\*a\*b"),
+    ],
+)
+def test_what_is_no_intensity_is_refused_by_name(data: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(UnsupportedError, match=words):
+        read(FORMAT, tmp_path / "a.tif")
+
+
+def test_pixels_that_are_no_number_are_background(tmp_path: Path) -> None:
+    pixels = FLOAT.copy()
+    pixels[0, :5], pixels[1, 0] = np.nan, np.inf
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(pixels))
+    done = segment(FORMAT, path, 0.5)
+    assert "finite" in done.result.warnings[0]
+    assert np.array_equal(done.masks[0].pixels[0], np.isfinite(pixels) & (pixels > 0.5))
+    assert np.isfinite(done.result.parts[0].pixels).all()
+
+
+def test_limits(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(STACK, photometric="minisblack"))
+    assert read(FORMAT, path, max_pixels=STACK.size).parts
+    with pytest.raises(UnsupportedError, match="--max-pixels"):
+        read(FORMAT, path, max_pixels=STACK.size - 1)
+
+
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    for data in (tiff(GREY), tiff(GREY, tile=(16, 16), compression="zlib")):
+        path.write_bytes(data[:-50])
+        with pytest.raises(UnreadableError):
+            read(FORMAT, path)
+
+
+def test_bigtiff_where_four_gibibytes_are_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(GREY))
+    assert segment(FORMAT, path, 127).path.read_bytes()[:4] == b"II\x2a\0"
+    monkeypatch.setattr("segcli.formats.tiff_write.BIG", GREY.size - 1)
+    assert segment(FORMAT, path, 127).path.read_bytes()[:4] == b"II\x2b\0"
+
+
+def test_equal_masks_are_equal_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK, ome=True, metadata={"axes": "ZYX"})
+    assert segment(FORMAT, path, 127).path.read_bytes() == segment(FORMAT, path, 127).path.read_bytes()
+
+
+def test_fuzz(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    ome, hyper = io.BytesIO(), io.BytesIO()
+    tifffile.imwrite(ome, STACK, ome=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(hyper, STACK, imagej=True, metadata={"axes": "ZYX"})
+    seeds = [data for data, _ in VARIANTS.values()] + [ome.getvalue(), hyper.getvalue()]
+    found = {survives(FORMAT, mutate(seeds[i % len(seeds)], rng), tmp_path) for i in range(400)}
+    assert {"read", "UnreadableError"} <= found
