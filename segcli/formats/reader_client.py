@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import segcli
 from segcli.errors import UsageError
 from segcli.formats import wire
 from segcli.image import Json
@@ -160,7 +159,7 @@ def _environment() -> dict[str, str]:
     environment = dict(os.environ)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
         environment.setdefault(variable, "1")
-    root = str(Path(segcli.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     installed = {str(Path(folder).resolve()) for folder in (*site.getsitepackages(), site.getusersitepackages())}
     if root not in installed:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
