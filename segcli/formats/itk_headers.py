@@ -124,13 +124,13 @@ def check_nrrd(stated: Stated, payload: bytes) -> None:
     for side in fields["sizes"].split():
         expected *= int(side)
     encoding = fields.get("encoding", "").lower()
-    have = expected
+    sound = True
     if encoding == "raw":
-        have = len(payload)
+        sound = len(payload) >= expected
     elif encoding in ("gzip", "gz"):
-        have = len(inflate(payload, expected + 1))
-    if have < expected:
-        raise UnreadableError("the NRRD volume is cut off: it does not hold the voxels its header states")
+        sound = len(inflate(payload, expected + 1)) == expected  # damaged streams may unpack to more
+    if not sound:
+        raise UnreadableError("the NRRD volume is cut off or damaged: it does not hold the voxels its header states")
 
 
 def check_meta(stated: Stated, payload: bytes) -> None:

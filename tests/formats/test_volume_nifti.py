@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +45,14 @@ def nifti(
     header = kind.header_class(endianness=order)
     header.set_data_dtype(values.dtype)
     image = kind(values, affine, header)
-    slope = fields.pop("slope", None)
+    if not fields:
+        return bytes(image.to_bytes())
+    header = image.header.copy()
+    header["scl_slope"], header["scl_inter"] = fields.pop("slope", (1, 0))
     for name, value in fields.items():
-        image.header[name] = value
-    if slope is not None:
-        image.header.set_slope_inter(*slope)
-        return raw(image.header, values)
-    return bytes(image.to_bytes())
-
-
-def raw(header: Any, values: Any) -> bytes:
-    """Header and voxels as they are, with the scale factors of the header."""
-    header = header.copy()
+        header[name] = value
     header["vox_offset"] = int(header["sizeof_hdr"]) + 4
-    data = bytearray(header.binaryblock)
-    if int(header["sizeof_hdr"]) == 348:
-        data[112:120] = struct.pack("<ff", *header.get_slope_inter())
-    return bytes(data) + b"\0\0\0\0" + values.astype(header.get_data_dtype()).tobytes(order="F")
+    return bytes(header.binaryblock) + b"\0\0\0\0" + values.astype(header.get_data_dtype()).tobytes(order="F")
 
 
 def load(data: bytes) -> Any:
@@ -120,8 +110,6 @@ def test_geometry_in_every_orientation(affine: Any, tmp_path: Path) -> None:
     path.write_bytes(nifti(VOLUME, affine))
     geometry = read(FORMAT, path).parts[0].geometry
     assert_lies_as(geometry, affine)
-    turned = str.maketrans("RLAPSI", "LRPASI")  # nibabel's letters name where an axis goes in RAS
-    del turned
     assert geometry.orientation == "".join(nibabel.aff2axcodes(affine))
     described = FORMAT.describe(path)
     assert described.orientation == geometry.orientation
@@ -205,7 +193,9 @@ def test_sform_counts_where_qform_disagrees(tmp_path: Path) -> None:
 def test_without_a_form_no_position_is_invented(tmp_path: Path) -> None:
     path = tmp_path / "a.nii"
     path.write_bytes(nifti(VOLUME, sform_code=0, qform_code=0, pixdim=[1, 500, 600, 700, 0, 0, 0, 0], xyzt_units=3))
-    assert read(FORMAT, path).parts[0].geometry == Geometry(spacing=(0.6, 0.5), slice_spacing=0.7)
+    assert read(FORMAT, path).parts[0].geometry == Geometry(
+        spacing=(600 * 0.001, 500 * 0.001), slice_spacing=700 * 0.001
+    )
     assert segment(FORMAT, path, 0).path.exists()
 
 
