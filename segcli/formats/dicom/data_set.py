@@ -22,6 +22,8 @@ from segcli.formats.dicom.recognise import has_preamble, is_bare_data_set, is_en
 HEADER_LIMIT = 16 * 1024 * 1024
 """What a deflated header may inflate to."""
 
+_USUAL_HEADER = 64 * 1024
+
 _PIXEL_TAGS = {
     bytes.fromhex("e07f1000"): "PixelData",
     bytes.fromhex("7fe00010"): "PixelData",
@@ -58,10 +60,9 @@ def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
             raise UnreadableError("not a DICOM file")
         if _is_deflated(head):
             stream = _inflated(stream.read(), HEADER_LIMIT, whole=False)
-        data_set = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
-        here = stream.tell()
-        pixels = _PIXEL_TAGS.get(stream.read(4))
-        behind = stream.seek(0, SEEK_END) - here
+        size = stream.seek(0, SEEK_END)
+        data_set, here, pixels = _up_to_pixels(stream, size, tags)
+        behind = size - here
         cut = pixels is None and behind != 0
     except SegcliError:
         raise
@@ -88,6 +89,26 @@ def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:
     except Exception as error:  # noqa: BLE001 - as above
         raise UnreadableError(f"the DICOM file cannot be read ({type(error).__name__})") from None
     return Opened(data_set, _syntax(data_set, head), pixels, False)
+
+
+def _up_to_pixels(stream: BinaryIO, size: int, tags: Sequence[int]) -> tuple[Dataset, int, str | None]:
+    """The header, where it ends, and the keyword of the pixel-data element there.
+
+    Tried on the first bytes in memory, where pydicom's many small steps are cheap; a header that does not reach its
+    pixels within them is read from the file.
+    """
+    stream.seek(0)
+    if size > _USUAL_HEADER:
+        try:
+            data_set, here, pixels = _up_to_pixels(BytesIO(stream.read(_USUAL_HEADER)), _USUAL_HEADER, tags)
+        except Exception:  # noqa: BLE001 - cut in the middle of an element, which may raise anything
+            pixels = None
+        if pixels is not None:
+            return data_set, here, pixels
+        stream.seek(0)
+    data_set = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
+    here = stream.tell()
+    return data_set, here, _PIXEL_TAGS.get(stream.read(4))
 
 
 def refuse_encrypted(head: bytes) -> None:
