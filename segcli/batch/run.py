@@ -92,23 +92,32 @@ def run(
             private=settings.private,
         )
         try:
-            return _run(inputs, output, model, segmenter, history, manifest, made_with, token, listener, interrupt)
+            books = _Books(output, history, manifest, made_with, token)
+            return _run(inputs, books, model, segmenter, listener, interrupt)
         finally:
             manifest.close()
 
 
-def _run(  # noqa: PLR0913 - the scene of one run, split from its set-up
+@dataclass(frozen=True)
+class _Books:
+    """What an output folder remembers."""
+
+    output: Path
+    history: History
+    manifest: ManifestWriter
+    fingerprint: str
+    token: str
+
+
+def _run(
     inputs: Sequence[Path],
-    output: Path,
+    books: _Books,
     model: LoadedModel,
     segmenter: Segmenter,
-    history: History,
-    manifest: ManifestWriter,
-    made_with: str,
-    token: str,
     listener: Listener,
     interrupt: Interrupt,
 ) -> Report:
+    output = books.output
     settings, card = segmenter.settings, model.card
     outcomes: list[Outcome] = []
     begun = time.time()
@@ -121,19 +130,19 @@ def _run(  # noqa: PLR0913 - the scene of one run, split from its set-up
     try:
         with Readers(max(1, min(4, (os.cpu_count() or 2) - 1)), output) as readers:
             found = scan(inputs, _scan_options(output, settings, model), readers)
-            jobs, known = plan(found.cases, output, history, settings)
+            jobs, known = plan(found.cases, output, books.history, settings)
             listener.planned(len(jobs))
             for outcome in [*(left_out(entry) for entry in found.left_out), *known]:
                 told(outcome)
             runner = Runner(
                 segmenter,
                 readers,
-                manifest,
-                history,
+                books.manifest,
+                books.history,
                 MaskRequest(card, settings, version("segcli")),
-                fingerprint=made_with,
+                fingerprint=books.fingerprint,
                 output=output,
-                token=token,
+                token=books.token,
                 stop=lambda: interrupt.code is not None,
             )
             runner.run(jobs, told)

@@ -18,7 +18,7 @@ from segcli.errors import CaseError
 
 @dataclass(frozen=True)
 class TileResult:
-    """``probabilities`` ``[K, *tile]``, None if no label was kept; ``kept`` and ``presence`` ``[labels]``; on the CPU."""
+    """``probabilities`` ``[K, *tile]``, None if no label was kept; ``kept``, ``presence`` ``[labels]``; on the CPU."""
 
     probabilities: Tensor | None
     kept: Tensor

@@ -111,6 +111,7 @@ class _Walker:
     def __init__(self, roots: Sequence[str], follow_links: bool) -> None:
         self._roots, self._follow = tuple(roots), follow_links
         self._seen: set[str] = set()
+        self._hidden: set[str] = set()
         self._links: list[_Place] = []
         self.walked = Walked()
 
@@ -160,6 +161,8 @@ class _Walker:
                 continue
             if entry.name.startswith("."):
                 self._seen.add(child.real)
+                if is_folder:
+                    self._hidden.add(child.real)
                 self._pass(child, "skipped", f"a hidden {'folder' if is_folder else 'file'}")
             elif is_link:
                 self._links.append(child)
@@ -193,7 +196,7 @@ class _Walker:
         if not self._follow and not self._is_inside(real):
             self._pass(link, "skipped", "a link out of the input (--follow-links follows it)")
             return
-        if self._is_inside(real) or real in self._seen:
+        if real in self._seen or (self._is_inside(real) and not self._is_hidden(real)):
             # It has been walked under its own name already, or passed over for a reason that has been told.
             return
         target = _Place(link.path, real, link.relative, link.identity)
@@ -201,6 +204,13 @@ class _Walker:
             self._take_folder(target)
         else:
             self._take_file(target)
+
+    def _is_hidden(self, real: str) -> bool:
+        """Whether it lies in a hidden folder of the inputs, as every file of a DataLad or git-annex data set does.
+
+        Such a file has no other visible name than the link.
+        """
+        return any(str(folder) in self._hidden for folder in Path(real).parents)
 
     def _is_inside(self, real: str) -> bool:
         return any(real == root or real.startswith(root.rstrip("/") + "/") for root in self._roots)

@@ -123,3 +123,15 @@ def test_a_tree_deeper_than_pythons_stack_and_a_name_that_is_no_utf8(tmp_path: P
     (deep / os.fsdecode(b"\xff.png")).write_text("")
     [file] = walk([tmp_path]).files
     assert os.fsencode(file.relative.name) == b"\xff.png"
+
+
+def test_visible_links_into_a_hidden_store_are_files(tmp_path: Path) -> None:
+    """DataLad and git-annex keep every file below .git and show it as a link."""
+    store = tmp_path / "in" / ".git" / "annex"
+    store.mkdir(parents=True)
+    (store / "object").write_bytes(b"pixels")
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).symlink_to(".git/annex/object")
+    walked = walk([tmp_path / "in"])
+    assert [str(file.relative) for file in walked.files] == ["a.png"]  # one real file, one case
+    assert [passed.reason for passed in walked.passed] == ["a hidden folder"]

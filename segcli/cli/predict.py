@@ -1,0 +1,72 @@
+"""``segcli predict``."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from segcli.cli.console import Console, ConsoleOptions
+from segcli.cli.options import predict_options
+from segcli.errors import UsageError
+from segcli.settings import PredictSettings
+
+
+@click.command()
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-m", "--model", required=True, help="A model's name (see `segcli models list`) or a model folder.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output folder; default: INPUT_masks.")
+@predict_options
+@click.option("-v", "--verbose", count=True, help="More; twice: tracebacks of bugs.")
+@click.option("-q", "--quiet", is_flag=True, help="Failures only.")
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--log-paths", is_flag=True, help="Paths also where the output is not a terminal.")
+def predict(
+    inputs: tuple[Path, ...],
+    model: str,
+    output: Path | None,
+    verbose: int,
+    quiet: bool,
+    no_progress: bool,
+    log_format: str,
+    log_paths: bool,
+    **settings: Any,
+) -> int:
+    """Segment every image below INPUT and write masks in matching formats."""
+    if output is None and len(inputs) > 1:
+        raise UsageError("several inputs need an output folder: give -o")
+    chosen = PredictSettings(**settings)
+    from segcli.batch.plan import check_folders, default_output  # noqa: PLC0415 - usage first, heavy imports after
+    from segcli.catalog import load_catalog  # noqa: PLC0415
+
+    target = default_output(inputs[0]) if output is None else output
+    check_folders(inputs, target)
+    catalog = load_catalog()
+    from segcli.batch.run import Interrupt, run  # noqa: PLC0415
+    from segcli.engine.model import load_model  # noqa: PLC0415
+
+    loaded = load_model(model, catalog)
+    interrupt = Interrupt()
+    _listen(interrupt)
+    options = ConsoleOptions(quiet, verbose, not no_progress, log_format == "json", log_paths)
+    with Console(options, target) as console:
+        report = run(inputs, target, loaded, chosen, console, interrupt)
+    console.show(report)
+    return report.exit_code
+
+
+def _listen(interrupt: Any) -> None:
+    """The first signal drains the run, the second ends it at once."""
+
+    def heard(number: int, _: FrameType | None) -> None:
+        if interrupt.code is not None:
+            raise SystemExit(128 + number)
+        interrupt.code = 128 + number
+        click.echo("segcli: finishing what is in flight; once more to stop at once", err=True)
+
+    signal.signal(signal.SIGINT, heard)
+    signal.signal(signal.SIGTERM, heard)

@@ -1,0 +1,164 @@
+"""What may be written where, and what a second run leaves alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Predict = Callable[..., int]
+Statuses = Callable[[], dict[str, str]]
+
+
+def hashes(output: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(output)): path.read_bytes() for path in sorted(output.rglob("*.png"))}
+
+
+def test_masks_mirror_the_input(predict: Predict, tmp_path: Path) -> None:
+    assert predict() == 0
+    assert set(hashes(tmp_path / "out")) == {"a.png", "b.png", "sub/c.png"}
+
+
+def test_the_second_run_finds_all_unchanged(predict: Predict, statuses: Statuses, tmp_path: Path) -> None:
+    predict()
+    first = hashes(tmp_path / "out")
+    assert predict() == 0
+    assert set(statuses().values()) == {"unchanged"}
+    assert hashes(tmp_path / "out") == first
+
+
+def test_a_lost_mask_and_a_changed_one_are_made_again(predict: Predict, statuses: Statuses, tmp_path: Path) -> None:
+    predict()
+    first = hashes(tmp_path / "out")
+    (tmp_path / "out/a.png").unlink()
+    (tmp_path / "out/b.png").write_bytes(b"damaged")
+    assert predict() == 0
+    assert statuses()["sub/c.png"] == "unchanged"
+    assert "unchanged" not in (statuses()["a.png"], statuses()["b.png"])
+    assert hashes(tmp_path / "out") == first
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_strangers_file_is_never_replaced(predict: Predict, statuses: Statuses, tmp_path: Path, runs: int) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.png").write_bytes(b"a stranger's")
+    for _ in range(runs):
+        assert predict() == 1
+    assert (tmp_path / "out/a.png").read_bytes() == b"a stranger's"
+    assert statuses()["a.png"] == "failed"
+
+
+def test_an_identical_file_may_stay(predict: Predict, statuses: Statuses, tmp_path: Path) -> None:
+    predict()
+    for name in ("manifest.jsonl", "report.json"):
+        (tmp_path / "out" / name).unlink()
+    assert predict() == 0
+    assert "failed" not in statuses().values()
+
+
+def test_two_cases_of_one_output_both_fail(predict: Predict, pictures: Path, statuses: Statuses) -> None:
+    (pictures / "A.PNG").write_bytes((pictures / "b.png").read_bytes())
+    assert predict() == 1
+    assert (statuses()["a.png"], statuses()["A.PNG"], statuses()["b.png"]) == ("failed", "failed", "empty") or (
+        statuses()["a.png"] == statuses()["A.PNG"] == "failed" and statuses()["b.png"] == "done"
+    )
+
+
+def test_other_settings_want_another_folder(
+    predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict()
+    before = (tmp_path / "out/manifest.jsonl").read_bytes()
+    assert predict("--png-mask", "grey") == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "out/manifest.jsonl").read_bytes() == before
+
+
+def test_overwrite_redoes_with_other_settings_and_remembers_them(
+    predict: Predict, statuses: Statuses, tmp_path: Path
+) -> None:
+    predict()
+    assert predict("--png-mask", "grey", "--overwrite") == 0
+    assert "unchanged" not in statuses().values()
+    assert predict("--png-mask", "grey") == 0
+    assert set(statuses().values()) == {"unchanged"}
+
+
+def test_an_overwrite_that_died_goes_on_without_mixing_settings(
+    predict: Predict, statuses: Statuses, tmp_path: Path
+) -> None:
+    predict()
+    predict("--png-mask", "grey", "--overwrite")
+    manifest = tmp_path / "out/manifest.jsonl"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    last_header = max(number for number, line in enumerate(lines) if b"segcli_manifest" in line)
+    manifest.write_bytes(b"".join(lines[: last_header + 1]))  # killed before its first outcome
+    assert predict("--png-mask", "grey") == 0  # all masks are ours still, and all are made again
+    assert "unchanged" not in statuses().values() and "failed" not in statuses().values()
+
+
+def test_retry_failed_does_only_those(predict: Predict, pictures: Path, statuses: Statuses) -> None:
+    good = (pictures / "b.png").read_bytes()
+    (pictures / "b.png").write_bytes(good[:50])
+    assert predict() == 1
+    (pictures / "b.png").write_bytes(good)
+    assert predict("--retry-failed") == 0
+    assert set(statuses()) == {"b.png"}
+    assert predict("--retry-failed") == 0  # nothing left to retry is no error
+
+
+def test_a_touched_input_is_read_again(predict: Predict, pictures: Path, statuses: Statuses) -> None:
+    predict()
+    (pictures / "a.png").touch()
+    assert predict() == 0
+    assert set(statuses().values()) == {"unchanged"}
+
+
+def test_verify_sees_a_change_that_size_and_time_hide(predict: Predict, pictures: Path, statuses: Statuses) -> None:
+    predict()
+    path = pictures / "a.png"
+    status = path.stat()
+    path.write_bytes(path.read_bytes()[:-12] + bytes(12))
+    import os
+
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    predict()
+    assert statuses()["a.png"] == "unchanged"
+    predict("--verify")
+    assert statuses()["a.png"] != "unchanged"
+
+
+def test_shards_share_a_folder_and_miss_nothing(predict: Predict, tmp_path: Path) -> None:
+    assert [predict("--shard", f"{i}/3") for i in (1, 2, 3)] == [0, 0, 0]
+    assert set(hashes(tmp_path / "out")) == {"a.png", "b.png", "sub/c.png"}
+    assert (tmp_path / "out/manifest-2-of-3.jsonl").is_file()
+
+
+def test_nothing_is_written_into_an_input(predict: Predict, pictures: Path) -> None:
+    assert predict(output=pictures) == 2
+    assert predict(output=pictures / "masks") == 2
+    assert not (pictures / "masks").exists()
+
+
+def test_several_inputs_must_not_be_mirrored_onto_themselves(model: Path, pictures: Path) -> None:
+    from segcli.cli.main import run
+
+    inputs = [str(pictures / "sub"), str(pictures / "a.png")]
+    assert run(["predict", *inputs, "-m", str(model), "-o", str(pictures)]) == 2
+
+
+def test_versions_alone_make_cases_anew_without_an_error(
+    predict: Predict, statuses: Statuses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict()
+    monkeypatch.setattr("segcli.batch.run.version", lambda name: "99")
+    assert predict() == 0
+    assert "unchanged" not in statuses().values()
+
+
+def test_the_manifest_holds_one_json_object_a_line(predict: Predict, tmp_path: Path) -> None:
+    predict()
+    for line in (tmp_path / "out/manifest.jsonl").read_text().splitlines():
+        assert not line or isinstance(json.loads(line), dict)
