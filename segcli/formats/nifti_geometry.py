@@ -13,7 +13,7 @@ from segcli.image import Geometry, Vector
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """xyzt_units' code of length → mm (0: unknown, taken as mm)."""
 
-_LPS = np.diag([-1.0, 1.0, 1.0])
+_LPS = np.diag([-1.0, -1.0, 1.0])
 _COPIED = (
     "dim",
     "pixdim",

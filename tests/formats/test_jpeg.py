@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
+from plain_files import mutate, pillow, read, scene, segment, survives
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.jpeg import FORMAT
-from tests.formats.plain_files import mutate, pillow, read, scene, segment, survives
 
 GREY = scene()
 RGB = np.stack([scene(seed=s) for s in range(3)], axis=-1)

@@ -9,12 +9,12 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from plain_files import mask_request, mutate, pillow, read, scene, segment, survives
 
 from segcli.contract import Label
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.png import FORMAT
 from segcli.image import LabelMap
-from tests.formats.plain_files import mask_request, mutate, pillow, read, scene, segment, survives
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

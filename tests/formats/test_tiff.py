@@ -11,10 +11,10 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from plain_files import mutate, read, scene, segment, survives
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.tiff import FORMAT
-from tests.formats.plain_files import mutate, read, scene, segment, survives
 
 GREY = scene()
 GREY16 = scene(top=65535, dtype=np.uint16)

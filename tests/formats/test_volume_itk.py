@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from plain_files import case_of, read, scene, segment
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.interface import InputFiles, ReadRequest
 from segcli.formats.itk import MHA, NRRD
 from segcli.image import Geometry
-from tests.formats.plain_files import case_of, read, scene, segment
 
 FORMATS = [(NRRD, ".nrrd"), (MHA, ".mha")]
 VALUES = np.random.default_rng(0).integers(-900, 900, (5, 6, 7)).astype(np.int16)  # slice row column

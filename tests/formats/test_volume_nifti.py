@@ -11,11 +11,11 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from plain_files import mutate, read, scene, segment, survives
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.nifti import FORMAT
 from segcli.image import Geometry
-from tests.formats.plain_files import mutate, read, scene, segment, survives
 
 VOLUME = np.random.default_rng(0).integers(-900, 900, (7, 6, 5)).astype(np.int16)  # i j k
 OBLIQUE = nibabel.affines.from_matvec(
