@@ -49,8 +49,10 @@ def valid_pixels(stored: NDArray[Any], data_set: Dataset, layout: Layout) -> NDA
         limit = _as_stored(values.whole(data_set, "PixelPaddingRangeLimit"), layout)
     if padding is None:
         return None
-    limit = padding if limit is None else limit
-    valid = (stored < min(padding, limit)) | (stored > max(padding, limit))
+    if limit is None:
+        valid = stored != padding
+    else:
+        valid = (stored < min(padding, limit)) | (stored > max(padding, limit))
     return None if valid.all() else np.asarray(valid)
 
 
