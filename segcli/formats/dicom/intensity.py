@@ -49,10 +49,7 @@ def valid_pixels(stored: NDArray[Any], data_set: Dataset, layout: Layout) -> NDA
         limit = _as_stored(values.whole(data_set, "PixelPaddingRangeLimit"), layout)
     if padding is None:
         return None
-    if limit is None:
-        valid = stored != padding
-    else:
-        valid = (stored < min(padding, limit)) | (stored > max(padding, limit))
+    valid = stored != padding if limit is None else (stored < min(padding, limit)) | (stored > max(padding, limit))
     return None if valid.all() else np.asarray(valid)
 
 
