@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,22 @@ def test_shaped_channels(tmp_path: Path) -> None:
     assert read(FORMAT, path).parts[0].shape == (1, 4, 37, 53)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 6, 10, 12, 14])
+def test_packed_bits_stay_as_stored(bits: int, tmp_path: Path) -> None:
+    values = scene(top=2**bits - 1, dtype=np.uint16)
+    each = np.unpackbits(values.astype(">u2")[..., None].view(np.uint8), axis=-1)[..., 16 - bits :]
+    data = np.packbits(each.reshape(len(values), -1), axis=1).tobytes()
+    entries = ((256, 4, 53), (257, 4, 37), (258, 3, bits), (259, 3, 1), (262, 3, 1), (273, 4, 122), (277, 3, 1))
+    entries += ((278, 4, 37), (279, 4, len(data)))
+    directory = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + directory + b"\0\0\0\0"
+    path = tmp_path / "a.tif"
+    path.write_bytes(head + data)
+    assert len(head) == 122
+    done = segment(FORMAT, path, float(np.median(values)))
+    assert np.array_equal(done.result.parts[0].pixels[0, 0], values)
+
+
 def test_ycbcr_without_jpeg(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     image = Pillow.fromarray(RGB).convert("YCbCr")
@@ -330,6 +347,18 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
         path.write_bytes(data[:-50])
         with pytest.raises(UnreadableError):
             read(FORMAT, path)
+
+
+def test_a_header_that_announces_more_rows_than_there_are_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    for options in ({"tile": (16, 16)}, {"rowsperstrip": 5}):
+        data = tiff(GREY, metadata=None, compression="zlib", **options)
+        rows = struct.pack("<HHII", 257, 4, 1, 37)
+        assert data.count(rows) == 1
+        path.write_bytes(data.replace(rows, struct.pack("<HHII", 257, 4, 1, 100)))
+        for attempt in (lambda: read(FORMAT, path), lambda: FORMAT.read_labels(path)):
+            with pytest.raises(UnreadableError, match="announces"):
+                attempt()
 
 
 def test_bigtiff_where_four_gibibytes_are_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
