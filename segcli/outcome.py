@@ -72,11 +72,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """All outcomes of a run. ``ended``: exit code of what ended the run early (70, 130, 143), or None."""
+    """All outcomes of a run. ``ended``: exit code of what ended the run early (70, 130, 143), or None.
+
+    ``message``: why it ended early. ``found``: cases and unreadable images of all shards. ``pending``: ids of cases it
+    did not come to.
+    """
 
     outcomes: tuple[Outcome, ...]
     ended: int | None = None
     shard: tuple[int, int] | None = None
+    message: str | None = None
+    found: int = 0
+    pending: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -93,5 +100,5 @@ class Report:
         if failed:
             return 1 if well else 4
         if not well:
-            return 0 if self.shard is not None else 3
+            return 0 if self.found else 3
         return 0

@@ -11,6 +11,31 @@ from pathlib import Path
 from segcli.errors import UsageError
 
 
+def refuse_other_division(folder: Path, own: Path) -> None:
+    """Raise UsageError if a run that divides the cases otherwise (whole, or into another number) is alive there.
+
+    Called with the own lock held, so that of two runs that start together at least one sees the other.
+    """
+    for path in sorted(folder.glob(".manifest*.jsonl.lock")):
+        if path != own and (_division(path.name) != _division(own.name)) and _is_held(path):
+            raise UsageError(f"{folder}: a run with another --shard is writing here; wait for it, or choose another -o")
+
+
+def _division(name: str) -> str:
+    return name.partition("-of-")[2]
+
+
+def _is_held(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
     """Hold ``path`` for the duration. Raises UsageError if another run holds it or the file system has no locks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,24 +18,37 @@ from segcli.outcome import Outcome
 
 SCHEMA = 1
 KEY_NAME = ".segcli-key"
+HEADER_START = b'{"segcli_manifest"'
 DEATHS = 2
 """Runs that may die on a case before it is left alone."""
 
 
 @dataclass
 class History:
-    """What a manifest says: the fingerprint it was made with, the last outcome and the deaths of each case."""
+    """What a manifest says: the fingerprint it was made with, the last outcome and the deaths of each case.
+
+    ``announced``: masks that are ours although no outcome lists them. ``at_hand``: started in the run that is being
+    read and without an outcome so far.
+    """
 
     fingerprint: str | None = None
     chosen: Mapping[str, Json] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
     announced: set[str] = field(default_factory=set)
+    at_hand: set[str] = field(default_factory=set)
 
     @property
     def outputs(self) -> set[str]:
         """Mask files that are ours: listed with an outcome, or announced before a run died."""
         return self.announced | {o.output for o in self.outcomes.values() if o.output is not None and o.sha256}
+
+    def renew(self, fingerprint: str, chosen: Mapping[str, Json]) -> None:
+        """What was made with another model, settings or version is ours to replace, but no outcome any more."""
+        self.announced = self.outputs
+        self.outcomes.clear()
+        self.deaths.clear()
+        self.fingerprint, self.chosen = fingerprint, chosen
 
 
 def manifest_name(shard: tuple[int, int] | None) -> str:
@@ -47,46 +61,70 @@ def read_manifest(path: Path) -> History:
     history = History()
     if not path.exists():
         return history
-    for number, line in enumerate(path.read_bytes().split(b"\n")):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # the line a crash cut short; every whole line was fsynced before the next began
-        if number == 0 and (not isinstance(event, dict) or event.get("segcli_manifest") != SCHEMA):
-            raise UsageError(f"{path.name}: not a manifest this segcli can read; choose another -o")
-        _apply(event, history)
-    if history.fingerprint is None and path.stat().st_size:
-        raise UsageError(f"{path.name}: not a manifest this segcli can read; choose another -o")
+    unreadable = UsageError(f"{path.name}: not a manifest this segcli can read; choose another -o")
+    torn = b""
+    with path.open("rb") as stream:
+        for line in stream:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                torn = torn or line.strip()
+                continue  # the line a crash cut short; every whole line was fsynced before the next began
+            if not isinstance(event, dict) or event.get("segcli_manifest", SCHEMA) != SCHEMA:
+                raise unreadable
+            if history.fingerprint is None and "segcli_manifest" not in event:
+                raise unreadable
+            _apply(event, history)
+    if history.fingerprint is None and not HEADER_START.startswith(torn[: len(HEADER_START)]):
+        raise unreadable  # a stranger's file, and not our first line cut short
     return history
 
 
 def _apply(event: Json, history: History) -> None:
     if "segcli_manifest" in event:
-        history.fingerprint, history.chosen = event["fingerprint"], event["chosen"]
+        history.renew(event["fingerprint"], event["chosen"])
+    elif "run" in event:
+        history.at_hand.clear()
     elif "started" in event:
+        # Counted at once: a run that dies cannot say so. One that ends otherwise takes it back.
         history.deaths[event["started"]] += 1
-        history.announced.add(event["output"])
+        history.at_hand.add(event["started"])
+        if event["output"] is not None:
+            history.announced.add(event["output"])
     elif "outcome" in event:
         outcome = Outcome.from_json(event["outcome"])
         history.outcomes[outcome.id] = outcome
+        history.at_hand.discard(outcome.id)
         history.deaths[outcome.id] = 0
+    elif "ended" in event:
+        history.deaths.subtract(history.at_hand)
+        history.at_hand.clear()
 
 
 class ManifestWriter:
     """Appends events; each is on the disk when the call returns."""
 
-    def __init__(self, path: Path, fingerprint: str, chosen: Mapping[str, Json], *, private: bool) -> None:
-        fresh = not path.exists() or path.stat().st_size == 0
+    def __init__(
+        self, path: Path, history: History, fingerprint: str, chosen: Mapping[str, Json], *, private: bool
+    ) -> None:
+        _cut_torn_line(path)
         mode = 0o600 if private else 0o666
-        self._stream: IO[bytes] = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode), "ab")
-        if fresh:
+        # unbuffered: what a full disk refuses must not come again when the file is closed
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+        self._stream: IO[bytes] = os.fdopen(descriptor, "ab", buffering=0)
+        self._guard = threading.Lock()
+        if history.fingerprint != fingerprint:
+            history.renew(fingerprint, chosen)
             self._append({"segcli_manifest": SCHEMA, "fingerprint": fingerprint, "chosen": dict(chosen)})
-        else:
-            self._stream.write(b"\n")  # ends a line that a crash may have cut; empty lines mean nothing
+        self._append({"run": secrets.token_hex(4)})
 
-    def started(self, case_id: str, output: str) -> None:
-        """Announce a case before its first tile."""
+    def started(self, case_id: str, output: str | None) -> None:
+        """Announce a case before its first tile. ``output``: None if a file that is not ours lies there."""
         self._append({"started": case_id, "output": output})
+
+    def ended(self) -> None:
+        """The run did not die: cases at hand without an outcome have not ended it."""
+        self._append({"ended": True})
 
     def outcome(self, outcome: Outcome) -> None:
         """Record what became of a case."""
@@ -97,20 +135,48 @@ class ManifestWriter:
         self._stream.close()
 
     def _append(self, event: Json) -> None:
-        self._stream.write(json.dumps(event, ensure_ascii=True).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        line = json.dumps(event, ensure_ascii=True).encode() + b"\n"
+        with self._guard:
+            size = os.fstat(self._stream.fileno()).st_size
+            try:
+                while line:
+                    line = line[self._stream.write(line) :]
+                os.fsync(self._stream.fileno())
+            except OSError:
+                os.ftruncate(self._stream.fileno(), size)  # a line is there whole or not at all
+                raise
 
 
 def case_key(folder: Path) -> bytes:
     """The secret that makes case ids of this output folder; drawn once, readable only by its owner."""
     path = folder / KEY_NAME
+    if not path.exists():
+        # Shards may start together and must agree: the file appears under its name whole, and the first one stays.
+        temporary = folder / f"{KEY_NAME}-{os.getpid()}-{secrets.token_hex(4)}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+                stream.write(secrets.token_hex(32))
+                stream.flush()
+                os.fsync(stream.fileno())
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                pass  # another shard was first
+            except OSError:
+                temporary.replace(path)  # a file system without hard links
+        finally:
+            temporary.unlink(missing_ok=True)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
         return bytes.fromhex(path.read_text(encoding="ascii"))
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(secrets.token_hex(32))
-        stream.flush()
-        os.fsync(stream.fileno())
-    return bytes.fromhex(path.read_text(encoding="ascii"))
+    except ValueError as error:
+        raise UsageError(f"{path}: damaged; choose another -o") from error
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Drop what a crash left after the last newline."""
+    if path.exists():
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole != len(data):
+            os.truncate(path, whole)

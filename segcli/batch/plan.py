@@ -22,8 +22,12 @@ def check_folders(inputs: Sequence[Path], output: Path) -> None:
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder")
         inside = path.resolve()
-        if resolved == inside or inside in resolved.parents:
-            raise UsageError(f"the output folder {output} is or lies inside the input {path}: choose another -o")
+        # several inputs are mirrored below their names, and such a folder may be the input itself
+        mirrored = len(inputs) > 1 and (resolved / path.name).resolve() == inside
+        if resolved == inside or inside in resolved.parents or mirrored:
+            raise UsageError(f"masks in {output} would lie inside the input {path}: choose another -o")
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is a file: -o names a folder")
 
 
 def default_output(source: Path) -> Path:

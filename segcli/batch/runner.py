@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,9 @@ import numpy as np
 from segcli.batch.key import hash_file, job_key, stat_of
 from segcli.batch.manifest import History, ManifestWriter
 from segcli.batch.plan import failed, unchanged
+from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
-from segcli.errors import CaseError, SegcliError, UnsupportedError
+from segcli.errors import CaseError, SegcliError, SkippedCase, UnsupportedError
 from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
 from segcli.formats.interface import MaskRequest, ReadRequest
 from segcli.formats.messages import Delivery
@@ -30,6 +32,11 @@ POLL = 0.2
 WRITES_BEHIND = 4
 ASSUMED_BYTES = 64 * 2**20
 """Size of a case whose headers do not say."""
+
+
+READING = 16
+"""Most cases read ahead, however small: each holds a file descriptor."""
+DISK_FULL = "the disk of the output folder is full: free some space, then run again"
 
 
 class DiskFullError(SegcliError):
@@ -77,31 +84,45 @@ class Runner:
         self._output = output
         self._token = token
         self._stop = stop
+        self._at_hand: dict[str, Job] = {}
         self._early: list[Outcome] = []
         self._known: list[Outcome] = []
 
-    def run(self, jobs: Sequence[Job], told: Callable[[Outcome], None]) -> None:
+    @property
+    def at_hand(self) -> Sequence[Job]:
+        """Jobs that went into the network and have not come out of it."""
+        return tuple(self._at_hand.values())
+
+    def run(self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog) -> None:
         """Run all jobs, telling each outcome once it is on the disk. Raises DiskFullError if the disk is full."""
         pending: deque[tuple[_Segmenting, Segmented, Future[Written]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="segcli-writer") as writer:
-            for working, result in self._segmenter.segment(self._read_all(jobs)):
-                self._tell_early(told)
+            for working, result in self._segmenter.segment(self._read_all(jobs, told, watchdog)):
+                watchdog.resting()
+                self._at_hand.pop(working.job.case.id)
                 if isinstance(result, CaseError):
                     self._record(failed(working.job.case, str(result), type(result).__name__), told)
+                    watchdog.working()
                     continue
                 pending.append((working, result, writer.submit(self._write, working, result)))
                 while len(pending) > WRITES_BEHIND or (pending and pending[0][2].done()):
                     self._written(*pending.popleft(), told)
+                watchdog.working()
+            watchdog.resting()
             while pending:
                 self._written(*pending.popleft(), told)
         self._tell_early(told)
 
-    def _read_all(self, jobs: Sequence[Job]) -> Iterator[tuple[_Segmenting, tuple[Image, ...]]]:
+    def _read_all(
+        self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog
+    ) -> Iterator[tuple[_Segmenting, tuple[Image, ...]]]:
         waiting = deque(jobs)
         reading: deque[_Reading] = deque()
         held = 0
-        while (waiting and not self._stop()) or reading:
-            while waiting and not self._stop() and (not reading or held < self._request.settings.memory):
+        while (waiting or reading) and not self._stop():
+            watchdog.resting()
+            self._tell_early(told)
+            while waiting and (not reading or (held < self._request.settings.memory and len(reading) < READING)):
                 started = self._submit(waiting.popleft())
                 if started is not None:
                     reading.append(started)
@@ -112,13 +133,29 @@ class Runner:
             held -= item.bytes
             try:
                 delivery = _wait(item.future)
+            except SkippedCase as error:
+                skipped = failed(item.job.case, str(error), "")
+                self._early.append(replace(skipped, status="skipped", error=None))
+                continue
             except SegcliError as error:
                 self._early.append(failed(item.job.case, str(error), type(error).__name__))
                 continue
             working = _Segmenting(item.job, delivery, item.stat, job_key(self._fingerprint, delivery.digest))
             if self._accept(working):
-                self._manifest.started(item.job.case.id, str(item.job.case.output))
+                self._manifest.started(item.job.case.id, self._announced(item.job))
+                self._at_hand[item.job.case.id] = item.job
+                watchdog.working()
                 yield working, delivery.parts
+                watchdog.resting()
+            del delivery, working  # or the pixels would live until the next case has been read
+        for item in reading:
+            item.future.cancel()
+        watchdog.working()
+
+    def _announced(self, job: Job) -> str | None:
+        """The mask's path if the run may call it its own: a stranger's file there must stay one for later runs."""
+        output = str(job.case.output)
+        return output if output in self._history.outputs or not os.path.lexists(job.target) else None
 
     def _submit(self, job: Job) -> _Reading | None:
         settings, card = self._request.settings, self._request.card
@@ -144,6 +181,14 @@ class Runner:
         """Whether the case goes on to the network; if not, its outcome is known already."""
         case, settings = working.job.case, self._request.settings
         warnings = (*case.warnings, *working.delivery.warnings)
+        try:
+            changed = stat_of(case.files) != working.stat
+        except OSError:
+            changed = True
+        if changed:
+            reason = "the input changed while it was read: run again when it is complete"
+            self._early.append(failed(case, reason, "UnreadableError"))
+            return False
         if settings.strict and warnings:
             self._early.append(failed(case, f"--strict: {warnings[0]}", "UnsupportedError"))
             return False
@@ -175,7 +220,7 @@ class Runner:
         except SegcliError as error:
             self._record(failed(case, str(error), type(error).__name__), told)
             if is_disk_full(error):
-                raise DiskFullError("the disk of the output folder is full: free some space, then run again") from error
+                raise DiskFullError(DISK_FULL) from error
             return
         geometry = working.delivery.parts[0].geometry
         self._record(

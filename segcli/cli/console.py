@@ -77,6 +77,8 @@ class Console:
                     self._out.print(f"{outcome.status} {outcome.name}: {outcome.reason}", style=style, markup=False)
                 for warning in outcome.warnings if not self._options.quiet else ():
                     self._out.print(f"warning {outcome.name}: {warning}", style="yellow", markup=False)
+        if report.message is not None and not self._options.json:
+            print(f"segcli: {report.message}", file=sys.stderr)
         if not self._options.quiet and not self._options.json:
             counts = (
                 ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items())) or "no case found"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from segcli.cli.main import run
 
 Predict = Callable[..., int]
 Statuses = Callable[[], dict[str, str]]
@@ -121,8 +124,6 @@ def test_verify_sees_a_change_that_size_and_time_hide(predict: Predict, pictures
     path = pictures / "a.png"
     status = path.stat()
     path.write_bytes(path.read_bytes()[:-12] + bytes(12))
-    import os
-
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     predict()
     assert statuses()["a.png"] == "unchanged"
@@ -143,8 +144,6 @@ def test_nothing_is_written_into_an_input(predict: Predict, pictures: Path) -> N
 
 
 def test_several_inputs_must_not_be_mirrored_onto_themselves(model: Path, pictures: Path) -> None:
-    from segcli.cli.main import run
-
     inputs = [str(pictures / "sub"), str(pictures / "a.png")]
     assert run(["predict", *inputs, "-m", str(model), "-o", str(pictures)]) == 2
 
