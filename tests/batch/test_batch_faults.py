@@ -1,0 +1,156 @@
+"""Runs that are killed, hang, are stopped or run out of disk; what the next runs make of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from segcli.batch.lock import hold_lock
+from segcli.batch.manifest import case_key, read_manifest
+from segcli.cli.main import run
+from segcli.errors import UsageError
+
+Predict = Callable[..., int]
+Statuses = Callable[[], dict[str, str]]
+DEADLY = Path(__file__).with_name("deadly.py")
+
+
+@pytest.fixture
+def deadly(model: Path, pictures: Path, tmp_path: Path) -> Callable[..., int]:
+    """``deadly("exit", "b.png")``: one run with a deed; returns its exit code."""
+
+    def call(deed: str, name: str, *options: str) -> int:
+        where = [str(pictures), "-m", str(model), "-o", str(tmp_path / "out"), "--device", "cpu", "--batch", "1"]
+        command = [sys.executable, str(DEADLY), deed, name, "predict", *where, *options]
+        return subprocess.run(command, timeout=60, check=False, capture_output=True).returncode
+
+    return call
+
+
+def test_a_case_that_kills_every_run_is_left_alone_after_two(
+    deadly: Callable[..., int], predict: Predict, statuses: Statuses, tmp_path: Path
+) -> None:
+    assert deadly("kill", "b.png") == -signal.SIGKILL
+    assert deadly("exit", "b.png") == 9
+    assert deadly("exit", "b.png") == 1
+    assert statuses() == {"a.png": "unchanged", "b.png": "failed", "sub/c.png": "unchanged"}
+    reason = {case["name"]: case["reason"] for case in json.loads((tmp_path / "out/report.json").read_text())["cases"]}
+    assert "ended the run twice" in reason["b.png"]
+    assert predict("--batch", "1", "--retry-failed") == 0
+    assert predict("--batch", "1") == 0
+    assert not [path for path in (tmp_path / "out").rglob("*") if "tmp" in path.name]
+
+
+def test_the_second_run_does_the_suspect_last(deadly: Callable[..., int], tmp_path: Path) -> None:
+    deadly("exit", "a.png")  # the first of three
+    deadly("exit", "a.png")
+    done = read_manifest(tmp_path / "out/manifest.jsonl")
+    assert {outcome.name for outcome in done.outcomes.values()} == {"b.png", "sub/c.png"}
+
+
+def test_a_network_that_never_comes_back_ends_the_run(
+    deadly: Callable[..., int], statuses: Statuses, tmp_path: Path
+) -> None:
+    start = time.monotonic()
+    assert deadly("sleep", "b.png", "--case-timeout", "3") == 70
+    assert time.monotonic() - start < 40
+    assert statuses()["b.png"] == "failed"
+    assert json.loads((tmp_path / "out/report.json").read_text())["exit_code"] == 70
+
+
+def test_the_first_sigint_finishes_what_is_in_flight(
+    deadly: Callable[..., int], predict: Predict, statuses: Statuses, tmp_path: Path
+) -> None:
+    assert deadly("signal", "b.png") == 130
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["exit_code"] == 130
+    assert set(statuses()) == {"a.png", "b.png"}
+    assert len(report["pending"]) == 1
+    assert predict("--batch", "1") == 0
+    assert set(statuses()) == {"a.png", "b.png", "sub/c.png"}
+
+
+def test_the_second_sigint_stops_and_is_no_death(deadly: Callable[..., int], tmp_path: Path) -> None:
+    for _ in range(3):
+        assert deadly("signals", "a.png") == 130
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert (report["exit_code"], report["cases"]) == (130, [])
+
+
+def test_a_full_disk_ends_the_run_with_a_report(
+    deadly: Callable[..., int], predict: Predict, statuses: Statuses, tmp_path: Path
+) -> None:
+    assert deadly("full", "a.png") == 70
+    assert statuses()["a.png"] == "failed"
+    assert "disk" in json.loads((tmp_path / "out/report.json").read_text())["message"]
+    assert predict("--batch", "1") == 0
+
+
+def test_a_locked_folder_is_refused_until_its_run_dies(
+    predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict()
+    with hold_lock(tmp_path / "out/.manifest.jsonl.lock"):
+        assert predict() == 2
+        assert "another run" in capsys.readouterr().err
+        assert predict("--shard", "1/2") == 2  # the whole and a part would meet
+    assert predict() == 0
+    with hold_lock(tmp_path / "out/.manifest-1-of-2.jsonl.lock"), hold_lock(tmp_path / "out/.free.lock"):
+        pass
+    assert predict() == 0
+
+
+def test_a_dead_process_keeps_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    text = (
+        f"from segcli.batch.lock import hold_lock\nimport pathlib, time\nwith hold_lock(pathlib.Path({str(path)!r})):\n"
+    )
+    text += " print('held', flush=True)\n time.sleep(60)\n"
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(UsageError), hold_lock(path):
+            pass
+        holder.kill()
+    with hold_lock(path):
+        pass
+
+
+@pytest.mark.parametrize("keep", [0.02, 0.3, 0.6, 0.9, 0.999])
+def test_a_manifest_cut_anywhere_loses_only_work(
+    predict: Predict, statuses: Statuses, tmp_path: Path, keep: float
+) -> None:
+    predict()
+    path = tmp_path / "out/manifest.jsonl"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    assert predict() == 0
+    assert predict() == 0
+    assert set(statuses().values()) == {"unchanged"}
+
+
+def test_a_strangers_manifest_is_left_alone(predict: Predict, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for content in (b"not ours\n", b"not ours", b'{"some": "json"}\n'):
+        (tmp_path / "out/manifest.jsonl").write_bytes(content)
+        assert predict() == 2
+        assert (tmp_path / "out/manifest.jsonl").read_bytes() == content
+
+
+def test_the_secret_of_ids_is_drawn_once_and_private(tmp_path: Path) -> None:
+    first = case_key(tmp_path)
+    assert len(first) == 32 and case_key(tmp_path) == first
+    assert (tmp_path / ".segcli-key").stat().st_mode & 0o077 == 0
+
+
+def test_an_unwritable_folder_is_a_usage_error(model: Path, pictures: Path) -> None:
+    assert run(["predict", str(pictures), "-m", str(model), "-o", "/proc/nowhere"]) == 2
+    assert run(["predict", str(pictures), "-m", str(model), "-o", os.devnull]) == 2
