@@ -1,0 +1,83 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from segcli.contract import Intensity, Label, ModelCard
+from segcli.engine.prepare import prepare
+from segcli.errors import UnsupportedError
+from segcli.image import Geometry, Image
+
+LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
+ORIENTATIONS = [
+    "".join(letters) for pairs in itertools.permutations(("LR", "PA", "SI")) for letters in itertools.product(*pairs)
+]
+
+
+def card(**changes):
+    values = {
+        "plugin": "toy", "name": "toy", "version": "1", "license": "CC0-1.0", "spatial_dims": 2, "channels": ("grey",),
+        "labels": (Label(1, "object", (255, 0, 0)),), "tile": (16, 16), "overlap": (4, 4), "margin": (0, 0),
+        "intensity": Intensity("none"),
+    }  # fmt: skip
+    return ModelCard(**{**values, **changes})
+
+
+def image(orientation, shape=(3, 4, 5), spacing=(1.0, 1.0), slice_spacing=1.0):
+    axes = tuple(tuple(float(x) for x in LETTERS[letter]) for letter in orientation)
+    pixels = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)[:, np.newaxis]
+    return Image(pixels, Geometry(spacing, slice_spacing, axes))
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_all_48_orientations_reach_the_network_alike_and_come_back(orientation):
+    """A voxel's value is its place in LPS space; after turning, the index must say the same."""
+    wanted = card(orientation="LPS", spacing=(1.0, 1.0))
+    geometry = image(orientation).geometry
+    shape = (3, 4, 5)
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))  # slice, row, column
+    steps = np.array(geometry.axes)[::-1]  # directions of slice, row, column
+    world = np.tensordot(steps.T, index, axes=1)  # x, y, z of every voxel
+    prepared = [prepare(Image(np.ascontiguousarray(w)[:, None], geometry), wanted, None) for w in world]
+    x, y, z = (p.pixels[:, 0] for p in prepared)
+    assert (np.diff(x, axis=2) == 1).all()
+    assert (np.diff(y, axis=1) == 1).all()
+    assert (np.abs(np.diff(z, axis=0)) == 1).all()  # a 2-D network does not care which slice comes first
+    for source, p in zip(world, prepared, strict=True):
+        assert np.array_equal(p.turn.undo(p.pixels[:, 0]), source)
+
+
+def test_coarse_slices_are_not_sliced_anew():
+    coarse = image("LSP", slice_spacing=5.0)  # coronal, 5 mm apart
+    with pytest.raises(UnsupportedError, match="too coarse"):
+        prepare(coarse, card(orientation="LPS", spacing=(1.0, 1.0)), None)
+
+
+def test_spacing_decides_the_grid():
+    assert prepare(image("LPS", spacing=(0.5, 2.0)), card(spacing=(1.0, 1.0)), None).grid == (3, 2, 10)
+
+
+def test_a_source_without_spacing_says_so_and_the_users_word_counts():
+    unknown = Image(np.zeros((1, 1, 4, 4), np.uint8))
+    assert "--spacing" in prepare(unknown, card(spacing=(1.0, 1.0)), None).warnings[0]
+    stated = prepare(unknown, card(spacing=(1.0, 1.0)), (0.5, 0.5))
+    assert stated.grid == (1, 2, 2)
+    assert stated.warnings == ()
+
+
+def test_zscore_leaves_padding_out_of_the_statistics():
+    pixels = np.array([[[[1, 3, 1000]]]], np.int16)
+    part = Image(pixels, valid=np.array([[[True, True, False]]]))
+    values = prepare(part, card(intensity=Intensity("zscore")), None).unit(0, card(intensity=Intensity("zscore")))
+    assert values[0, 0, :2].tolist() == [-1.0, 1.0]
+
+
+def test_a_constant_image_is_not_an_error():
+    wanted = card(intensity=Intensity("zscore"))
+    assert prepare(Image(np.full((1, 1, 3, 3), 7)), wanted, None).unit(0, wanted).unique().tolist() == [0.0]
+
+
+def test_window_is_clipped_to_0_1():
+    wanted = card(intensity=Intensity("window", low=0, high=10))
+    part = Image(np.array([[[[-5, 5, 20]]]], np.int16))
+    assert prepare(part, wanted, None).unit(0, wanted).flatten().tolist() == [0.0, 0.5, 1.0]

@@ -1,0 +1,75 @@
+import json
+
+import pytest
+import torch
+
+from segcli.card_json import format_card, parse_card
+from segcli.catalog import load_catalog
+from segcli.engine.model import load_model
+from segcli.errors import ModelError
+from segcli.model_folder import load_model_folder, save_model_folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    plugin = load_catalog().find("unet").plugin
+    card = plugin.example()
+    save_model_folder(tmp_path / "m", card, plugin.build(card).state_dict())
+    return tmp_path / "m"
+
+
+def edited(folder, **changes):
+    card = json.loads((folder / "config.json").read_text())
+    return json.dumps({**card, **changes})
+
+
+def test_a_card_survives_writing_and_reading(folder):
+    card = load_model_folder(folder).card
+    assert parse_card(format_card(card)) == card
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"colour": 1}, "colour"),
+        ({"tile": [8]}, "tile"),
+        ({"tile": "big"}, "tile"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"activation": "relu"}, "activation"),
+        ({"orientation": "LLS"}, "orientation"),
+        ({"schema": 2}, "schema"),
+        ({"labels": []}, "labels"),
+        ({"overlap": [32, 32]}, "overlap"),
+        ({"spacing": [0, 1]}, "spacing"),
+        ({"intensity": {"kind": "window"}}, "intensity"),
+        ({"intensity": {"kind": "window", "lo": 1}}, "lo"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(folder, changes, named):
+    with pytest.raises(ModelError, match=named):
+        parse_card(edited(folder, **changes))
+
+
+def test_weights_that_are_not_the_cards_are_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(ModelError, match="SHA-256"):
+        load_model_folder(folder)
+
+
+def test_a_pickle_is_recognised_and_refused_with_the_way_out(folder):
+    (folder / "model.safetensors").rename(folder / "model.pt")
+    with pytest.raises(ModelError, match="convert"):
+        load_model_folder(folder)
+
+
+def test_a_plugin_without_weights_says_what_to_do():
+    with pytest.raises(ModelError, match="ships no weights: give a model folder"):
+        load_model("unet", load_catalog())
+
+
+def test_weights_of_another_network_are_refused(folder):
+    loaded = load_model_folder(folder)
+    save_model_folder(folder, loaded.card, {"x": torch.zeros(1)})
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(str(folder), load_catalog())
