@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from segcli.case import Case
-from segcli.image import Json
+if TYPE_CHECKING:  # the command line uses this room before numpy is needed
+    from segcli.case import Case
+    from segcli.image import Json
 
 Status: TypeAlias = Literal["done", "empty", "unchanged", "skipped", "failed"]
 

@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 import click
 
+from segcli.cli.doctor import doctor
 from segcli.cli.inspect import inspect
 from segcli.cli.models import models
 from segcli.cli.predict import predict
@@ -28,7 +29,7 @@ def cli() -> None:
     """Segment folders of medical images: mixed formats in, matching masks out."""
 
 
-for command in (predict, inspect, models, report):
+for command in (predict, inspect, models, report, doctor):
     cli.add_command(command)
 
 

@@ -1,0 +1,58 @@
+"""``segcli doctor``: what is installed here and what it can do."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+LIBRARIES = (
+    "torch", "numpy", "SimpleITK", "pydicom", "highdicom", "tifffile", "imagecodecs", "nibabel", "safetensors",
+)  # fmt: skip
+
+
+@click.command()
+def doctor() -> int:
+    """Versions, devices, readers, models: what a run needs. Exit code 2 if something is missing."""
+    from segcli.catalog import load_catalog  # noqa: PLC0415 - `segcli --help` stays light
+    from segcli.errors import SegcliError  # noqa: PLC0415
+
+    troubles: list[str] = []
+    click.echo(f"segcli {version('segcli')}, Python {platform.python_version()}, {platform.system()}")
+    for name in LIBRARIES:
+        try:
+            click.echo(f"  {name} {version(name)}")
+        except PackageNotFoundError:
+            troubles.append(f"{name} is not installed: install segcli again")
+    click.echo(f"devices: {', '.join(_devices())}")
+    try:
+        click.echo(f"readers: {_readers()}")
+    except SegcliError as error:
+        troubles.append(str(error))
+    catalog = load_catalog()
+    for entry in catalog.models.values():
+        click.echo(f"model {entry.name}: {'ready' if entry.default else 'needs a model folder'}")
+    troubles += [f"model {item.name} of {item.distribution}: {item.reason}" for item in catalog.broken]
+    for trouble in troubles:
+        click.echo(f"TROUBLE: {trouble}")
+    return 2 if troubles else 0
+
+
+def _devices() -> list[str]:
+    import torch  # noqa: PLC0415
+
+    cards = [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    return ["cpu", *cards, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+def _readers() -> str:
+    """Start a reader and have it read one header that does not exist: it must answer."""
+    from pathlib import Path  # noqa: PLC0415
+
+    from segcli.formats.readers import Readers  # noqa: PLC0415
+    from segcli.formats.table import PLACES  # noqa: PLC0415
+
+    with Readers(1) as readers:
+        list(readers.describe("png", [Path("/nonexistent/file.png")]))
+    return f"a reader process starts and answers; formats: {', '.join(PLACES)}"

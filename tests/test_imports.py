@@ -1,0 +1,33 @@
+"""``segcli --help`` and usage errors come at once: nothing heavy has been imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "numpy", "pydicom", "SimpleITK", "highdicom", "nibabel", "tifffile", "imagecodecs", "PIL"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["predict", "--help"], 0),
+        (["models", "list"], 0),
+        (["predict", ".", "-m", "unet3p", "--overlap", "2"], 2),
+        (["predict", ".", "-m", "unet3p", "--no-such-option"], 2),
+    ],
+)
+def test_nothing_heavy_is_imported(arguments: list[str], code: int) -> None:
+    program = (
+        "import sys\nfrom segcli.cli.main import run\ncode = run(sys.argv[1:])\n"
+        f"print(sorted(set(sys.modules) & {HEAVY!r}), file=sys.stderr)\nsys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
