@@ -231,6 +231,7 @@ def test_channel_files_are_stacked_in_order(readers: Readers, tmp_path: Path) ->
 
 def test_closing_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
     paths = files(tmp_path, "ok", "sleep", "ok")
+    gc.collect()  # what earlier tests left behind must not go while this one counts
     before = descriptors()
     pool = Readers(1, places=PLACES)
     pool.submit_read(case(paths[0]), ReadRequest()).result(20)
@@ -247,7 +248,7 @@ def test_closing_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
         waiting.result(1)
     del running, waiting, pool
     gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word that a parent is gone")
