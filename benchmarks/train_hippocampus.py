@@ -25,7 +25,7 @@ from torch import nn
 from segcli.contract import Code, GatedNetwork, Intensity, Label, ModelCard
 from segcli.model_folder import save_model_folder
 from segcli.training.calibrate import Calibration, calibrate_gate
-from segcli.training.dataset import Split, TrainingCase, pad_to, read_dataset, split_patients
+from segcli.training.dataset import TrainingCase, pad_to, read_dataset, split_patients
 from segcli.training.loop import Recipe, train
 from segcli_models import unet3p
 
