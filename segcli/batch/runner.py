@@ -100,6 +100,8 @@ class Runner:
             for working, result in self._segmenter.segment(self._read_all(jobs, told, watchdog)):
                 watchdog.resting()
                 self._at_hand.pop(working.job.case.id)
+                if self._request.settings.strict and isinstance(result, Segmented) and result.warnings:
+                    result = UnsupportedError(f"--strict: {result.warnings[0]}")  # noqa: PLW2901 - before it is written
                 if isinstance(result, CaseError):
                     self._record(failed(working.job.case, str(result), type(result).__name__), told)
                     watchdog.working()
@@ -214,8 +216,6 @@ class Runner:
         case = working.job.case
         start = time.perf_counter()
         try:
-            if self._request.settings.strict and result.warnings:
-                raise UnsupportedError(f"--strict: {result.warnings[0]}")
             written = _wait(future)
         except SegcliError as error:
             self._record(failed(case, str(error), type(error).__name__), told)

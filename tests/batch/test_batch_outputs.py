@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from segcli.catalog import load_catalog
 from segcli.cli.main import run
+from segcli.model_folder import save_model_folder
 
 Predict = Callable[..., int]
 Statuses = Callable[[], dict[str, str]]
@@ -161,3 +164,15 @@ def test_the_manifest_holds_one_json_object_a_line(predict: Predict, tmp_path: P
     predict()
     for line in (tmp_path / "out/manifest.jsonl").read_text().splitlines():
         assert not line or isinstance(json.loads(line), dict)
+
+
+def test_strict_writes_no_mask_for_a_case_with_a_warning(tmp_path: Path, pictures: Path) -> None:
+    folder = tmp_path / "spaced"
+    plugin = load_catalog().find("unet").plugin
+    card = dataclasses.replace(plugin.example(), spacing=(1.0, 1.0))  # a PNG states no spacing: a warning
+    save_model_folder(folder, card, plugin.build(card).state_dict())
+    code = run(
+        ["predict", str(pictures), "-m", str(folder), "-o", str(tmp_path / "out"), "--device", "cpu", "--strict"]
+    )
+    assert code == 4
+    assert not list((tmp_path / "out").rglob("*.png"))
