@@ -66,6 +66,8 @@ def load_format(name: str, places: Mapping[str, str] = PLACES) -> Any:
 
 def recognise(head: bytes) -> str | None:
     """Name of the format of a file whose first :data:`HEAD` bytes are ``head``; None if it is none of ours."""
+    if dicom.has_preamble(head):
+        return "dicom"  # whose preamble may hold the magic of a TIFF (PS3.10, 7.1)
     if head.startswith(_GZIP):
         inflated = _inflate(head)
         return "nifti" if _is_nifti(inflated) else "nrrd" if inflated.startswith(b"NRRD000") else None

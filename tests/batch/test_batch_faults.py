@@ -60,8 +60,8 @@ def test_a_network_that_never_comes_back_ends_the_run(
     deadly: Callable[..., int], statuses: Statuses, tmp_path: Path
 ) -> None:
     start = time.monotonic()
-    assert deadly("sleep", "b.png", "--case-timeout", "3") == 70
-    assert time.monotonic() - start < 40
+    assert deadly("sleep", "b.png", "--case-timeout", "12") == 70
+    assert time.monotonic() - start < 55
     assert statuses()["b.png"] == "failed"
     assert json.loads((tmp_path / "out/report.json").read_text())["exit_code"] == 70
 

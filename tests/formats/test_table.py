@@ -68,3 +68,8 @@ def test_scanning_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_dicom_file_with_a_tiff_preamble_is_dicom() -> None:
+    dual = b"II*\0\x08\0\0\0".ljust(128, b"\0") + b"DICM\x02\0\0\0UL\x04\0"
+    assert recognise(dual.ljust(200, b"\0")) == "dicom"
