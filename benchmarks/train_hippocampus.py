@@ -175,7 +175,7 @@ def main() -> None:
         stages.append(
             Recipe(
                 steps=arguments.second, crop=(64, 48), rate=1e-3, warm_up=30, average=0.98, empty_share=0.5,
-                presence_weight=0.5, seed=arguments.seed + 1,
+                dice_over="batch", presence_weight=0.5, seed=arguments.seed + 1,
             )
         )  # fmt: skip
         network = train(network, train_cases, stages[1], reporter())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ class Recipe:
     presence_weight: float = 0.3
     fewest_present: int = 5
     empty_share: float = 0.25
+    dice_over: Literal["image", "batch"] = "image"
     seed: int = 0
 
 
@@ -55,7 +57,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, recipe))
     for step, (images, labels) in enumerate(_batches(cases, recipe), start=1):
         maps, presence = network.training_outputs(images.to(memory_format=torch.channels_last))
-        loss = segmentation_loss(maps, labels)
+        loss = segmentation_loss(maps, labels, over=recipe.dice_over)
         if presence is not None:
             loss = loss + recipe.presence_weight * presence_loss(presence, labels, recipe.fewest_present)
         optimizer.zero_grad(set_to_none=True)

@@ -19,6 +19,13 @@ def test_empty_images_do_not_count_in_the_dice_loss() -> None:
     assert soft_dice_loss(torch.zeros(2, 2, 4, 4), labels).item() == pytest.approx(2 / 3, abs=1e-5)
 
 
+def test_over_the_batch_what_is_predicted_on_empty_images_counts() -> None:
+    labels = torch.zeros(2, 4, 4, dtype=torch.long)
+    labels[0, :2, :2] = 1  # overlap 2, sums 8 + 8 and 4
+    loss = soft_dice_loss(torch.zeros(2, 2, 4, 4), labels, over="batch")
+    assert loss.item() == pytest.approx(1 - 2 * 2 / (16 + 4), abs=1e-5)
+
+
 def test_losses_are_finite_on_an_empty_target_and_only_presence_and_entropy_pull() -> None:
     labels = torch.zeros(2, 8, 8, dtype=torch.long)
     logits = torch.randn(2, 3, 8, 8, requires_grad=True)
