@@ -22,8 +22,13 @@ _FRAME_CONTENT, _TEMPORAL_INDEX = 0x00209111, 0x00209128
 
 
 def has_space(case: Case) -> bool:
-    """Whether the SEG may state planes: only if the source has both positions and a frame of reference (C.7.4.1)."""
-    return case.details["frame_of_reference"] is not None and case.details["geometry"]["positions"] is not None
+    """Whether the SEG may state planes: only if the source has positions, spacing and a frame of reference (C.7.4.1).
+
+    Planes would need pixel measures, and a spacing that the source does not state must not be made up.
+    """
+    geometry = case.details["geometry"]
+    stated = geometry["positions"] is not None and geometry["spacing"] is not None
+    return stated and case.details["frame_of_reference"] is not None
 
 
 def stand_in_uid(index: int) -> str:
@@ -54,7 +59,7 @@ def stand_ins(case: Case) -> list[Dataset]:
         image.Rows, image.Columns = details["rows"], details["columns"]
         image.ImageOrientationPatient = [*row, *column]
         image.ImagePositionPatient = list(positions[index]) if positions is not None else [0.0, 0.0, float(index)]
-        image.PixelSpacing = list(geometry.spacing or (1.0, 1.0))
+        image.PixelSpacing = list(geometry.spacing or (1.0, 1.0))  # remove_space takes a made-up one away
         image.SliceThickness = details["thickness"] or 1.0
         result.append(image)
     return result

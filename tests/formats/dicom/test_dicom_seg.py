@@ -291,7 +291,7 @@ def test_pixel_spacing_of_zero_is_none_and_told(tmp_path: Path) -> None:
     case = making.scan(making.save_all(images, tmp_path / "in")).case
     making.segment(case, tmp_path / "seg")
     assert case.spacing is None and making.read(case).geometry.spacing is None
-    assert any("1 mm" in text for text in case.warnings)
+    assert any("states no planes" in text for text in case.warnings)
     measures = dcmread(tmp_path / "seg").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert list(measures.PixelSpacing) == [1, 1]
 
@@ -313,3 +313,19 @@ def test_derived_uids_do_not_run_together() -> None:
     assert derived_uid("a", "bc") != derived_uid("ab", "c") != derived_uid("abc")
     assert derived_uid("a", b"\0") == derived_uid(b"a", "\0")
     assert UID(derived_uid("x")).is_valid
+
+
+def test_a_spacing_that_is_not_stated_is_not_made_up(tmp_path: Path) -> None:
+    images = making.stack(making.phantom())
+    for image in images:
+        del image.PixelSpacing
+    case = making.scan(making.save_all(images, tmp_path / "in")).case
+    making.segment(case, tmp_path / "seg")
+    seg = dcmread(tmp_path / "seg")
+    assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
+    assert "FrameOfReferenceUID" not in seg
+    sources = {
+        str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
+        for frame in seg.PerFrameFunctionalGroupsSequence
+    }
+    assert sources == {str(image.SOPInstanceUID) for image in images}
