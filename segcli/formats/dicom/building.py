@@ -122,8 +122,8 @@ def _remarks(stack: Stack, geometry: Geometry, note: str | None) -> list[str]:
     elif geometry.spacing is None:
         detector = " but that of the detector" if record["detector_spacing"] else ""
         remarks.append(f"no pixel spacing is stated{detector}: --spacing gives one, else pixels are taken as they are")
-        if geometry.positions is not None and record["for"] is not None:
-            remarks.append("without it the SEG states no planes, only which image each frame belongs to")
+    if geometry.spacing is None and geometry.positions is not None and record["for"] is not None:
+        remarks.append("without one pixel spacing the SEG states no planes, only which image each frame belongs to")
     if geometry.positions is None and record["modality"] in ("CT", "MR", "PT"):
         remarks.append("no slice position or orientation is stated: each image is segmented in its own plane")
     if stack.time_points > 1:

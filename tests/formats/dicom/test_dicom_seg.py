@@ -284,18 +284,6 @@ def test_slice_thickness_that_is_empty_is_replaced_and_told(tmp_path: Path) -> N
     assert any("thickness" in text for text in case.warnings)
 
 
-def test_pixel_spacing_of_zero_is_none_and_told(tmp_path: Path) -> None:
-    images = making.stack(making.phantom())
-    for image in images:
-        image.PixelSpacing = [0, 0]
-    case = making.scan(making.save_all(images, tmp_path / "in")).case
-    making.segment(case, tmp_path / "seg")
-    assert case.spacing is None and making.read(case).geometry.spacing is None
-    assert any("states no planes" in text for text in case.warnings)
-    measures = dcmread(tmp_path / "seg").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    assert list(measures.PixelSpacing) == [1, 1]
-
-
 @pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "examples_overlay.dcm", "693_J2KI.dcm"])
 def test_real_files_with_private_elements_and_overlays(name: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
@@ -315,12 +303,18 @@ def test_derived_uids_do_not_run_together() -> None:
     assert UID(derived_uid("x")).is_valid
 
 
-def test_a_spacing_that_is_not_stated_is_not_made_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stated", [None, [[0, 0]], [[0.8, 0.7], [0.9, 0.7]]], ids=["absent", "zero", "differing"])
+def test_a_spacing_that_is_not_stated_is_not_made_up(tmp_path: Path, stated: list[list[float]] | None) -> None:
     images = making.stack(making.phantom())
-    for image in images:
-        del image.PixelSpacing
+    for number, image in enumerate(images):
+        if stated is None:
+            del image.PixelSpacing
+        else:
+            image.PixelSpacing = stated[number % len(stated)]
     case = making.scan(making.save_all(images, tmp_path / "in")).case
     making.segment(case, tmp_path / "seg")
+    assert case.spacing is None and making.read(case).geometry.spacing is None
+    assert any("states no planes" in text for text in case.warnings)
     seg = dcmread(tmp_path / "seg")
     assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
     assert "FrameOfReferenceUID" not in seg
