@@ -19,7 +19,7 @@ from segcli.batch.manifest import History, ManifestWriter
 from segcli.batch.plan import failed, unchanged
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
-from segcli.errors import CaseError, SegcliError, SkippedCase, UnsupportedError
+from segcli.errors import CaseError, SegcliError, SkippedCase, UnsupportedError, WriteError
 from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
 from segcli.formats.interface import MaskRequest, ReadRequest
 from segcli.formats.messages import Delivery
@@ -208,7 +208,14 @@ class Runner:
         job = working.job
         ours = str(job.case.output) in self._history.outputs
         target = Target(job.target, self._output, self._token, may_replace=ours)
-        return write_mask(target, job.case, result.masks, self._request)
+        try:
+            return write_mask(target, job.case, result.masks, self._request)
+        except SegcliError:
+            raise
+        except Exception as error:
+            # a library that stumbles over one case must not take the night's other cases with it; its words may quote
+            # header values, so only the kind of error is told
+            raise WriteError(f"the mask could not be written ({type(error).__name__}): please report this") from error
 
     def _written(
         self, working: _Segmenting, result: Segmented, future: Future[Written], told: Callable[[Outcome], None]

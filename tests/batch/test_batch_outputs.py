@@ -7,11 +7,15 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from segcli.batch import runner
+from segcli.case import Case
 from segcli.catalog import load_catalog
 from segcli.cli.main import run
+from segcli.formats.atomic import Target, Written
 from segcli.model_folder import save_model_folder
 
 Predict = Callable[..., int]
@@ -176,3 +180,19 @@ def test_strict_writes_no_mask_for_a_case_with_a_warning(tmp_path: Path, picture
     )
     assert code == 4
     assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_a_writer_that_stumbles_over_one_case_fails_that_case_alone(
+    predict: Predict, statuses: Statuses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = runner.write_mask
+
+    def stumbling(target: Target, case: Case, *rest: Any) -> Written:
+        if case.name == "a.png":
+            raise ValueError("Doe^Jane")
+        return write(target, case, *rest)
+
+    monkeypatch.setattr(runner, "write_mask", stumbling)
+    assert predict() == 1
+    assert statuses() == {"a.png": "failed", "b.png": "done", "sub/c.png": "done"}
+    assert "Doe" not in (tmp_path / "out/report.json").read_text()
