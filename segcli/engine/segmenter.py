@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from segcli.contract import ModelCard
+from segcli.contract import GatedNetwork, ModelCard
 from segcli.engine.device import choose_batch, choose_device, choose_precision
 from segcli.engine.gate import thresholds
 from segcli.engine.infer import Inference, TileResult
@@ -221,7 +221,7 @@ class Segmenter:
         names = [label.name for label in self.card.labels]
         slice_presence = None
         presence = None
-        if getattr(self._inference.network, "presence", None) is not None:
+        if isinstance(self._inference.network, GatedNetwork):
             slice_presence = tuple(
                 tuple(dict(zip(names, scores.tolist(), strict=True)) for scores in units) for units in work.presence
             )
