@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from segcli.contract import Gate, ModelCard
 from segcli.errors import ModelError
 
 SCHEMA = 1
+_MODALITY = re.compile(r"[A-Z][A-Z0-9_]{0,15}")
 ORIENTATION_PAIRS = ("LR", "PA", "SI")
 
 
@@ -23,6 +26,8 @@ def parse_card(text: str) -> ModelCard:
         value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except ValueError as error:
         raise ModelError(f"config.json is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise ModelError("config.json is nested too deeply for a card") from error
     if not isinstance(value, dict):
         raise ModelError("config.json must hold one JSON object")
     if value.get("schema") != SCHEMA:
@@ -53,6 +58,8 @@ def _problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
         yield "channels", "must name at least one channel"
     if card.context_slices < 0 or (card.context_slices and card.spatial_dims != 2):
         yield "context_slices", "must be 0 or more, and 0 for a 3-D model"
+    if card.modality is not None and not _MODALITY.fullmatch(card.modality):
+        yield "modality", "must be spelt as DICOM does, such as MR or CT, or null for any"
     if not 0 < card.threshold < 1:
         yield "threshold", "must lie between 0 and 1"
     yield from _tile_problems(card)
@@ -128,7 +135,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _convert(value: Any, kind: Any, where: str) -> Any:  # noqa: C901, PLR0911 - one branch a kind of type
+def _convert(value: Any, kind: Any, where: str) -> Any:  # noqa: C901, PLR0911, PLR0912 - one branch a kind of type
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
@@ -156,6 +163,8 @@ def _convert(value: Any, kind: Any, where: str) -> Any:  # noqa: C901, PLR0911 -
         return float(value)
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise ModelError(f"{where} must be {_NAMES[kind]}")
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999 is valid JSON
+        raise ModelError(f"{where} must be a finite number")
     return value
 
 

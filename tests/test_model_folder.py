@@ -41,6 +41,9 @@ def test_a_card_survives_writing_and_reading(folder):
         ({"labels": []}, "labels"),
         ({"overlap": [32, 32]}, "overlap"),
         ({"spacing": [0, 1]}, "spacing"),
+        ({"spacing": [float("inf"), 1]}, "Infinity"),
+        ({"modality": "mr"}, "modality"),
+        ({"modality": ""}, "modality"),
         ({"intensity": {"kind": "window"}}, "intensity"),
         ({"intensity": {"kind": "window", "lo": 1}}, "lo"),
     ],
@@ -48,6 +51,17 @@ def test_a_card_survives_writing_and_reading(folder):
 def test_the_field_that_is_wrong_is_named(folder, changes, named):
     with pytest.raises(ModelError, match=named):
         parse_card(edited(folder, **changes))
+
+
+def test_a_text_nested_beyond_reason_is_a_clear_error():
+    with pytest.raises(ModelError, match="nested too deeply"):
+        parse_card("[" * 200_000)
+
+
+def test_a_number_beyond_float_is_named(folder):
+    text = edited(folder, threshold=12345).replace("12345", "1e999")
+    with pytest.raises(ModelError, match="threshold must be a finite number"):
+        parse_card(text)
 
 
 def test_weights_that_are_not_the_cards_are_refused(folder):

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from segcli.errors import UsageError
+from segcli.formats.walk import MANIFEST_START
 from segcli.image import Json
 from segcli.outcome import Outcome
 
 SCHEMA = 1
 KEY_NAME = ".segcli-key"
-HEADER_START = b'{"segcli_manifest"'
 DEATHS = 2
 """Runs that may die on a case before it is left alone."""
 
@@ -75,7 +75,7 @@ def read_manifest(path: Path) -> History:
             if history.fingerprint is None and "segcli_manifest" not in event:
                 raise unreadable
             _apply(event, history)
-    if history.fingerprint is None and not HEADER_START.startswith(torn[: len(HEADER_START)]):
+    if history.fingerprint is None and not MANIFEST_START.startswith(torn[: len(MANIFEST_START)]):
         raise unreadable  # a stranger's file, and not our first line cut short
     return history
 

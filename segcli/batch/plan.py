@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -11,8 +12,12 @@ from segcli.batch.key import hash_file, stat_of
 from segcli.batch.manifest import DEATHS, History
 from segcli.case import Case, LeftOut
 from segcli.errors import UsageError
+from segcli.formats.walk import input_name
 from segcli.outcome import Job, Outcome
 from segcli.settings import PredictSettings
+
+_ENDING = re.compile(r"\.(nii\.gz|nrrd\.gz|ome\.tiff?|[A-Za-z][A-Za-z0-9]{0,5})$", re.IGNORECASE)
+"""An ending of an image file; the numbers of a UID are none."""
 
 
 def check_folders(inputs: Sequence[Path], output: Path) -> None:
@@ -23,17 +28,28 @@ def check_folders(inputs: Sequence[Path], output: Path) -> None:
             raise UsageError(f"{path}: no such file or folder")
         inside = path.resolve()
         # several inputs are mirrored below their names, and such a folder may be the input itself
-        mirrored = len(inputs) > 1 and (resolved / path.name).resolve() == inside
+        mirrored = len(inputs) > 1 and (resolved / input_name(path)).resolve() == inside
         if resolved == inside or inside in resolved.parents or mirrored:
             raise UsageError(f"masks in {output} would lie inside the input {path}: choose another -o")
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file: -o names a folder")
 
 
+def refuse_targets_inside(jobs: Sequence[Job], inputs: Sequence[Path]) -> None:
+    """Raise UsageError if a mask would be written into an input, where a later run would take it for an image."""
+    roots = {path.resolve() for path in inputs}
+    for folder in {job.target.parent for job in jobs}:
+        real = folder.resolve()
+        if real in roots or not roots.isdisjoint(real.parents):
+            raise UsageError(f"masks in {folder} would lie inside an input: choose another -o")
+
+
 def default_output(source: Path) -> Path:
-    """``<name>_masks`` beside the resolved input, ``<stem>_masks`` for a file."""
+    """``<name>_masks`` beside the resolved input, ``<stem>_masks`` for a file. Raises UsageError for ``/``."""
     resolved = source.resolve()
-    name = resolved.name if resolved.is_dir() else resolved.name.split(".")[0] or resolved.name
+    name = resolved.name if resolved.is_dir() else _ENDING.sub("", resolved.name) or resolved.name
+    if not name:
+        raise UsageError(f"{source} has no folder beside it for the masks: give -o")
     return resolved.with_name(f"{name}_masks")
 
 

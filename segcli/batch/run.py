@@ -17,7 +17,7 @@ from typing import Protocol
 from segcli.batch.key import fingerprint
 from segcli.batch.lock import hold_lock, refuse_other_division
 from segcli.batch.manifest import History, ManifestWriter, case_key, manifest_name, read_manifest
-from segcli.batch.plan import check_folders, failed, left_out, plan
+from segcli.batch.plan import check_folders, failed, left_out, plan, refuse_targets_inside
 from segcli.batch.runner import DISK_FULL, DiskFullError, Runner
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.model import LoadedModel
@@ -162,6 +162,7 @@ def _run(
             found = scan(inputs, _scan_options(output, settings, model), readers)
             cases = len(found.cases) + sum(entry.status == "failed" for entry in found.left_out)
             jobs, known = plan(found.cases, output, books.history, settings)
+            refuse_targets_inside(jobs, inputs)
             listener.planned(len(jobs))
             for outcome in [*(left_out(entry) for entry in found.left_out), *known]:
                 told(outcome)

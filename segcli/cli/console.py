@@ -18,6 +18,11 @@ from rich.table import Table
 from segcli.outcome import Outcome, Report
 
 
+def printable(name: str) -> str:
+    """``name`` on one line: a file name may hold line breaks and control characters."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
+
+
 @dataclass(frozen=True)
 class ConsoleOptions:
     """How much is shown, and how. ``paths``: show paths although the output is no terminal."""
@@ -74,9 +79,10 @@ class Console:
             for outcome in report.outcomes:
                 if outcome.status == "failed" or (outcome.status == "skipped" and not self._options.quiet):
                     style = "red" if outcome.status == "failed" else "dim"
-                    self._out.print(f"{outcome.status} {outcome.name}: {outcome.reason}", style=style, markup=False)
+                    line = f"{outcome.status} {printable(outcome.name)}: {outcome.reason}"
+                    self._out.print(line, style=style, markup=False)
                 for warning in outcome.warnings if not self._options.quiet else ():
-                    self._out.print(f"warning {outcome.name}: {warning}", style="yellow", markup=False)
+                    self._out.print(f"warning {printable(outcome.name)}: {warning}", style="yellow", markup=False)
         if report.message is not None and not self._options.json:
             print(f"segcli: {report.message}", file=sys.stderr)
         if not self._options.quiet and not self._options.json:
@@ -96,7 +102,7 @@ class Console:
                 del value["name"], value["output"]
             print(json.dumps(value), flush=True)
             return
-        parts = [outcome.name if named else outcome.id, outcome.format or "-", outcome.status]
+        parts = [printable(outcome.name) if named else outcome.id, outcome.format or "-", outcome.status]
         if outcome.reason:
             parts.append(outcome.reason)
         parts += [f"{name} {_volume(found)}" for name, found in outcome.volumes.items() if found["pixels"]]
@@ -116,13 +122,13 @@ def _table(report: Report) -> Table:
             continue
         found = [f"{name} {_volume(volume)}" for name, volume in outcome.volumes.items() if volume["pixels"]]
         table.add_row(
-            rich.markup.escape(outcome.name),
+            rich.markup.escape(printable(outcome.name)),
             outcome.format,
             " × ".join(map(str, outcome.shape or ())),
             "\n".join(found) or f"none ({outcome.reason})",
             f"{outcome.tiles_gated / outcome.tiles:.0%}" if outcome.tiles else "",
             "unchanged" if outcome.status == "unchanged" else f"{sum(outcome.seconds.values()):.2f}",
-            rich.markup.escape(outcome.output or ""),
+            rich.markup.escape(printable(outcome.output or "")),
         )
     return table
 

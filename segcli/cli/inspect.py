@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from segcli.cli.console import printable
+
 
 @click.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
@@ -24,8 +26,8 @@ def inspect(path: Path, as_json: bool, log_paths: bool) -> None:
     with Readers(1) as readers:
         found = scan([path], ScanOptions(key=b"inspect"), readers)
     named = log_paths or sys.stdout.isatty()
-    names = {case.id: case.name if named else f"case {number}" for number, case in enumerate(found.cases, 1)}
-    left_names = [e.name if named else f"file {number}" for number, e in enumerate(found.left_out, 1)]
+    names = {case.id: printable(case.name) if named else f"case {number}" for number, case in enumerate(found.cases, 1)}
+    left_names = [printable(e.name) if named else f"file {number}" for number, e in enumerate(found.left_out, 1)]
     cases = [
         {
             "name": names[case.id],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,17 @@ from segcli.settings import PredictSettings
 F = TypeVar("F", bound=Callable[..., Any])
 
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class Real(click.FloatRange):
+    """A number within limits; ``nan`` would pass every comparison that is written to fail."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Text → number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class Bytes(click.ParamType[int]):
@@ -112,7 +124,7 @@ _OPTIONS = (
     click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default=_D.precision,
                  show_default=True, help="What the network computes in."),
     click.option("--batch", type=AutoInt(), default="auto", show_default=True, help="Tiles a batch."),
-    click.option("--overlap", type=click.FloatRange(0, 0.75), help="Share of the tile; default: the card's."),
+    click.option("--overlap", type=Real(0, 0.75), help="Share of the tile; default: the card's."),
     click.option("--gate", type=Gate(), default="auto", show_default=True,
                  help="auto: the card's thresholds (off if it has none)."),
     click.option("--memory", type=Bytes(), default="2G", show_default=True, help="Budget of reading ahead."),
@@ -127,17 +139,17 @@ _OPTIONS = (
     click.option("--spacing", type=Spacing(), help="mm, only for sources that state none."),
     click.option("--channel", help="The one channel of the file to use: name or number from 0."),
     click.option("--follow-links", is_flag=True, help="Follow links that leave the input."),
-    click.option("--settle", type=click.FloatRange(0), default=0.0, show_default=True,
+    click.option("--settle", type=Real(0), default=0.0, show_default=True,
                  help="Skip cases with a file younger than this many seconds."),
     click.option("--dicom-seg", type=click.Choice(["binary", "labelmap"]), default=_D.dicom_seg, show_default=True,
                  help="Kind of DICOM SEG."),
     click.option("--png-mask", type=click.Choice(["palette", "grey"]), default=_D.png_mask, show_default=True,
                  help="Kind of PNG mask."),
-    click.option("--private", is_flag=True, help="Files 0600 and folders 0700 instead of the umask."),
+    click.option("--private", is_flag=True, help="What is made: files 0600, folders 0700 instead of the umask."),
     click.option("--overwrite", is_flag=True, help="Redo what the manifest of the output folder lists."),
     click.option("--retry-failed", is_flag=True, help="Only cases that failed before."),
     click.option("--verify", is_flag=True, help="Read unchanged inputs again instead of trusting size and time."),
-    click.option("--case-timeout", type=click.FloatRange(1), help="Seconds after which a case's reading is ended."),
+    click.option("--case-timeout", type=Real(1), help="Seconds after which a case's reading is ended."),
     click.option("--shard", type=Shard(), help="Only this part of the cases, for array jobs."),
 )  # fmt: skip
 

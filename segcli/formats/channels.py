@@ -37,6 +37,10 @@ def reconcile(pixels: NDArray[Any], names: Sequence[str], request: ReadRequest) 
     The luma of rule 3 is float32 and not rounded. Raises UnsupportedError naming both numbers of channels.
     """
     have = pixels.shape[1]
+    if request.channel is not None and request.channels is not None and len(request.channels) != 1:
+        raise UnsupportedError(
+            f"--channel names one channel, the model wants {len(request.channels)} ({', '.join(request.channels)})"
+        )
     if request.channel is not None:
         return pixels[:, [_index_of(request.channel, names)]]
     if request.channels is None or have == len(request.channels):

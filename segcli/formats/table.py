@@ -50,8 +50,10 @@ _NIFTI_SIZES = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))
 _OTHER_KINDS = (
     (b"PK\x03\x04", "a ZIP archive or office document"),
     (b"%PDF", "a PDF document"),
-    (b"GIF8", "a GIF picture"),
-    (b"BM", "a bitmap or other data"),
+    (b"GIF8", "a GIF picture, which segcli does not read: convert it to PNG"),
+    (b"RIFF", "a WebP picture or other RIFF data, which segcli does not read: convert a picture to PNG"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture, which segcli does not read: convert it to PNG or TIFF"),
+    (b"BM", "a bitmap or other data, which segcli does not read: convert a picture to PNG"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x93NUMPY", "a NumPy array"),
     (_GZIP, "a gzip archive"),

@@ -1,7 +1,7 @@
 """Every file below the inputs, each once, in an order that does not depend on the file system.
 
-No file is opened here. Folders that segcli wrote (they hold a manifest), hidden folders and links that lead out are
-told as one entry each and not entered.
+No file is opened here but a manifest. Folders that segcli wrote (they hold one), hidden folders and links that lead
+out are told as one entry each and not entered.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Literal
 from segcli.errors import UsageError
 
 _MANIFEST = re.compile(r"manifest(-\d+-of-\d+)?\.jsonl")
+MANIFEST_START = b'{"segcli_manifest"'
+"""How every manifest of segcli begins; other programs keep files of that name too."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,12 @@ def _root(path: Path) -> _Root:
         raise UsageError(f"{path}: there is no such file or folder") from None
     except (OSError, RuntimeError):
         raise UsageError(f"{path}: cannot be reached; check the path and its rights") from None
-    # "scans" and a link "scans" are called so; ".", ".." and "/" have no name of their own.
-    name = path.name if path.name not in ("", "..") else real.name
-    return _Root(path, str(real), name or "root")
+    return _Root(path, str(real), input_name(path))
+
+
+def input_name(path: Path) -> str:
+    """What an input is called: "scans" and a link "scans" so; ".", ".." and "/" have no name of their own."""
+    return (path.name if path.name not in ("", "..") else path.resolve().name) or "root"
 
 
 class _Walker:
@@ -145,7 +150,7 @@ class _Walker:
             except OSError:
                 self._pass(place, "failed", "the folder cannot be listed: check its rights")
                 continue
-            if any(_MANIFEST.fullmatch(entry.name) for entry in entries):
+            if any(_is_manifest(entry) for entry in entries):
                 self._pass(place, "skipped", "an output folder of segcli (it holds a manifest)")
                 continue
             pending += reversed(self._folders_among(place, entries))
@@ -217,3 +222,14 @@ class _Walker:
 
     def _pass(self, place: _Place, status: Literal["skipped", "failed"], reason: str) -> None:
         self.walked.passed.append(Passed(Path(place.path), place.relative, place.identity, status, reason))
+
+
+def _is_manifest(entry: os.DirEntry[str]) -> bool:
+    if not _MANIFEST.fullmatch(entry.name):
+        return False
+    try:
+        with Path(entry.path).open("rb") as file:
+            start = file.read(len(MANIFEST_START))
+    except OSError:
+        return True  # what cannot be looked into might be one
+    return not start or start == MANIFEST_START  # empty: a run that was killed before its first line

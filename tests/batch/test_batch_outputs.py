@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from segcli.batch import runner
+from segcli.batch.plan import default_output
 from segcli.case import Case
 from segcli.catalog import load_catalog
 from segcli.cli.main import run
+from segcli.errors import UsageError
 from segcli.formats.atomic import Target, Written
 from segcli.model_folder import save_model_folder
 
@@ -148,6 +151,47 @@ def test_nothing_is_written_into_an_input(predict: Predict, pictures: Path) -> N
     assert predict(output=pictures) == 2
     assert predict(output=pictures / "masks") == 2
     assert not (pictures / "masks").exists()
+
+
+def test_a_mask_that_would_land_in_the_input_stops_the_run(
+    predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = tmp_path / "in/in"  # mirrored below tmp_path, its masks would lie in the input
+    inner.mkdir()
+    shutil.copy(tmp_path / "in/a.png", inner / "d.png")
+    assert predict(output=tmp_path) == 2
+    assert "inside an input" in capsys.readouterr().err
+    assert [path.name for path in inner.iterdir()] == ["d.png"]
+
+
+def test_the_current_folder_is_called_by_its_real_name(
+    model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pictures.parent / "t").mkdir()
+    shutil.copy(pictures / "a.png", pictures.parent / "t/x.png")
+    monkeypatch.chdir(pictures)
+    assert run(["predict", ".", "../t", "-m", str(model), "-o", ".."]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("scan.v1.png", "scan.v1_masks"),
+        ("1.2.840.dcm", "1.2.840_masks"),
+        ("1.2.840", "1.2.840_masks"),
+        ("a.nii.gz", "a_masks"),
+        ("b.ome.tif", "b_masks"),
+        (".hidden", ".hidden_masks"),
+    ],
+)
+def test_without_an_output_folder_the_masks_lie_beside_the_file(tmp_path: Path, name: str, folder: str) -> None:
+    (tmp_path / name).touch()
+    assert default_output(tmp_path / name) == tmp_path / folder
+
+
+def test_the_root_folder_needs_an_output_folder() -> None:
+    with pytest.raises(UsageError, match="give -o"):
+        default_output(Path("/"))
 
 
 def test_several_inputs_must_not_be_mirrored_onto_themselves(model: Path, pictures: Path) -> None:

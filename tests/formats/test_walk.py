@@ -54,7 +54,8 @@ def test_the_current_folder_has_its_real_name(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("manifest", ["manifest.jsonl", "manifest-0-of-4.jsonl"])
 def test_output_folders_and_hidden_things_are_told_but_not_read(tmp_path: Path, manifest: str) -> None:
-    put(tmp_path, "a", "out/mask", f"out/{manifest}", ".DS_Store", ".git/x", "b/.segcli-tmp-1.png")
+    put(tmp_path, "a", "out/mask", ".DS_Store", ".git/x", "b/.segcli-tmp-1.png")
+    (tmp_path / "out" / manifest).write_text('{"segcli_manifest": 1}\n')
     walked = walk([tmp_path])
     assert relative(walked) == ["a"]
     assert passed(walked) == {
@@ -63,6 +64,12 @@ def test_output_folders_and_hidden_things_are_told_but_not_read(tmp_path: Path, 
         ".git": "a hidden folder",
         "b/.segcli-tmp-1.png": "a hidden file",
     }
+
+
+def test_another_programs_manifest_makes_no_output_folder(tmp_path: Path) -> None:
+    put(tmp_path, "data/a.wav")
+    (tmp_path / "data/manifest.jsonl").write_text('{"audio": "a.wav"}\n')
+    assert relative(walk([tmp_path])) == ["data/a.wav", "data/manifest.jsonl"]
 
 
 def test_links_inside_give_no_second_case_and_links_out_are_told(tmp_path: Path) -> None:
