@@ -123,8 +123,8 @@ def _halved(x: Tensor, factor: int) -> Tensor:
     """Max-pool as maxima of every second row and column: the same numbers without the indices that training needs."""
     while factor > 1:
         for axis in range(2, x.ndim):
-            pairs = x.unflatten(axis, (-1, 2))
-            x = torch.maximum(pairs.select(axis + 1, 0), pairs.select(axis + 1, 1))
+            before = (slice(None),) * axis
+            x = torch.maximum(x[(*before, slice(0, None, 2))], x[(*before, slice(1, None, 2))])
         factor //= 2
     return x
 
