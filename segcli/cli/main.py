@@ -9,28 +9,49 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib import import_module
 
 import click
 
-from segcli.cli.doctor import doctor
-from segcli.cli.inspect import inspect
-from segcli.cli.models import models
-from segcli.cli.predict import predict
-from segcli.cli.report import report
 from segcli.errors import SegcliError
 
 BUG = 70
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("segcli"), prog_name="segcli")
+COMMANDS = {
+    "predict": "Segment every image below INPUT and write masks in matching formats.",
+    "inspect": "Cases below PATH, and what would be skipped and why.",
+    "models": "Installed models.",
+    "report": "Show the report of the run that wrote OUTPUT; the exit code is that run's.",
+    "doctor": "Versions, devices, readers, models: what a run needs. Exit code 2 if something is missing.",
+}
+"""Name → the first line of its help. The command ``x`` is ``segcli.cli.x.x``."""
+
+
+class Commands(click.Group):
+    """Imports a command when it is called, so that ``segcli --help`` comes at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported; None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"segcli.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What ``--help`` says about the commands, none of them imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="segcli", prog_name="segcli")
 def cli() -> None:
     """Segment folders of medical images: mixed formats in, matching masks out."""
-
-
-for command in (predict, inspect, models, report, doctor):
-    cli.add_command(command)
 
 
 def run(arguments: Sequence[str]) -> int:

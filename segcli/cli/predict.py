@@ -47,8 +47,10 @@ def predict(
     check_folders(inputs, target)
     catalog = load_catalog()
     from segcli.batch.run import Interrupt, run  # noqa: PLC0415
+    from segcli.engine.allocator import keep_freed_memory  # noqa: PLC0415
     from segcli.engine.model import load_model  # noqa: PLC0415
 
+    keep_freed_memory()
     loaded = load_model(model, catalog)
     interrupt = Interrupt()
     _listen(interrupt)

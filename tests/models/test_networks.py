@@ -5,12 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from segcli.contract import GatedNetwork, Network, TrainableNetwork
-from segcli_models.blocks import Options, Shape, enlarge
+from segcli_models.blocks import Options, Shape
 from segcli_models.encoder import SegmentationNetwork
 from segcli_models.u_net import UNet
 from segcli_models.u_net_3_plus import UNet3Plus
 from segcli_models.u_net_plus_plus import UNetPlusPlus, mean_of_probabilities
-from segcli_models.upsampled import upsampled_conv
 
 NETWORKS = [UNet, UNetPlusPlus, UNet3Plus]
 
@@ -144,18 +143,6 @@ def test_3d_agrees_with_2d_on_a_volume_that_is_constant_along_depth(kind: type[S
     with torch.inference_mode():
         expected = flat(x)[:, :, None].expand(-1, -1, 16, -1, -1)
         torch.testing.assert_close(solid(x[:, :, None].expand(-1, -1, 16, -1, -1)), expected, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("size", [(4, 6), (3, 2, 5), (50, 4)])
-@pytest.mark.parametrize("factor", [2, 4])
-def test_upsampled_conv_equals_upsampling_first(size: tuple[int, ...], factor: int) -> None:
-    torch.manual_seed(0)
-    x, bias = torch.randn(2, 5, *size, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
-    weight = torch.randn(4, 5, *[3] * len(size), dtype=torch.float64)
-    convolve = nn.functional.conv2d if len(size) == 2 else nn.functional.conv3d
-    expected = convolve(enlarge(x, factor), weight, bias, padding=1)
-    # the matrices are built in float32 before they are cast; its weights are multiples of 1/32, exact in any case
-    torch.testing.assert_close(upsampled_conv(x, weight, bias, factor), expected)
 
 
 def test_accurate_unetpp_is_the_mean_of_the_probabilities() -> None:
