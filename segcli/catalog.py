@@ -13,7 +13,7 @@ from segcli.errors import PluginError
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A plugin that loaded, and the distribution it came with."""
+    """A plugin that loaded, and the distribution it came with. ``origin``: ``module:object`` of its entry point."""
 
     name: str
     summary: str
@@ -21,6 +21,7 @@ class CatalogEntry:
     version: str
     default: Path | None
     plugin: ModelPlugin
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _load(point: EntryPoint) -> CatalogEntry:
             raise PluginError(f"it is written for contract version {plugin.api}, this segcli has {API_VERSION}")
         if plugin.name != point.name:
             raise PluginError(f"it calls itself {plugin.name!r}, its entry point {point.name!r}")
-        return CatalogEntry(point.name, plugin.summary, distribution, version, plugin.default(), plugin)
+        return CatalogEntry(point.name, plugin.summary, distribution, version, plugin.default(), plugin, point.value)
     except PluginError:
         raise
     except (KeyboardInterrupt, GeneratorExit):

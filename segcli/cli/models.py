@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import click
@@ -11,7 +12,7 @@ from segcli.catalog import Catalog, load_catalog
 
 @click.group()
 def models() -> None:
-    """Installed models."""
+    """Installed models: list, check, make or wrap one."""
 
 
 @models.command("list")
@@ -29,6 +30,27 @@ def list_models(as_json: bool) -> None:
         click.echo(f"{entry.name:<{width}}  {origin}  {entry.summary} ({shipped})")
     for item in catalog.broken:
         click.echo(f"{item.name:<{width}}  {item.distribution} {item.version}  BROKEN: {item.reason}")
+
+
+@models.command("check")
+@click.argument("model", metavar="NAME|FOLDER")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def check_model(model: str, as_json: bool) -> int:
+    """Does a model keep the contract? A plugin on its example card, or a model folder with its weights.
+
+    Exit code 0 if no check failed, 1 if one did.
+    """
+    from segcli.testing.verdict import check_named  # noqa: PLC0415 - torch comes with it
+
+    verdict = check_named(model, load_catalog())
+    if as_json:
+        checks = [dataclasses.asdict(finding) for finding in verdict.findings]
+        click.echo(json.dumps({"model": verdict.model, "passed": verdict.passed, "checks": checks}, indent=1))
+    else:
+        click.echo(str(verdict))
+        failed = sum(finding.status == "failed" for finding in verdict.findings)
+        click.echo(f"{verdict.model}: " + ("keeps the contract" if not failed else f"{failed} check(s) failed"))
+    return 0 if verdict.passed else 1
 
 
 def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
