@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import click
 
 from segcli.catalog import Catalog, load_catalog
+from segcli.errors import UsageError
 
 
 @click.group()
@@ -51,6 +53,23 @@ def check_model(model: str, as_json: bool) -> int:
         failed = sum(finding.status == "failed" for finding in verdict.findings)
         click.echo(f"{verdict.model}: " + ("keeps the contract" if not failed else f"{failed} check(s) failed"))
     return 0 if verdict.passed else 1
+
+
+@models.command("new")
+@click.argument("name")
+@click.option("--gated", is_flag=True, help="With a presence head, so that empty tiles can skip the decoder.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The new folder; default: NAME.")
+def new_model(name: str, gated: bool, output: Path | None) -> None:
+    """Write a small Python package that holds a model of your own, ready to install and to be edited."""
+    from segcli.scaffold import write_scaffold  # noqa: PLC0415 - only here
+
+    folder = Path(name) if output is None else output
+    taken = load_catalog()
+    if name in taken.models or name in {item.name for item in taken.broken}:
+        raise UsageError(f"a model called {name!r} is installed already: choose another name")
+    for path in write_scaffold(name, folder, gated=gated):
+        click.echo(str(path))
+    click.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest   (README.md there goes on)")
 
 
 def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
