@@ -72,6 +72,26 @@ def new_model(name: str, gated: bool, output: Path | None) -> None:
     click.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest   (README.md there goes on)")
 
 
+@models.command("wrap")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--card", type=click.Path(path_type=Path), help="What the file cannot know, as JSON.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The new model folder.")
+def wrap_model(file: Path, card: Path | None, output: Path) -> None:
+    """Make a model folder of an exported TorchScript or ONNX file. The file is a program, and it is run."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} is there and not empty: choose another -o")
+    from segcli.model_folder import save_model_folder  # noqa: PLC0415 - torch comes with them
+    from segcli.wrap import wrap  # noqa: PLC0415
+
+    wrapped = wrap(file, card, load_catalog())
+    save_model_folder(output, wrapped.card, wrapped.state)
+    for warning in wrapped.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    found = {name: value for name, value in wrapped.card.plugin_options.items() if name != "bytes"}
+    click.echo(f"{output}: {wrapped.card.plugin}, measured: {json.dumps(found)}")
+    click.echo(f"next: segcli models check {output / ''}")
+
+
 def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
     return {
         "models": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import os
 import subprocess
 import sys
@@ -83,8 +84,20 @@ def check_card_builds(subject: Subject) -> Note:
         raise CheckFailed(
             f"build() put parameters on {', '.join(sorted(elsewhere))}; the engine moves them, not the plugin"
         )
+    _must_stay_in_place(subject)
     count = sum(p.numel() for p in network.parameters())
     return Note(f"{count:,} parameters", {"parameters": count})
+
+
+def _must_stay_in_place(subject: Subject) -> None:
+    """A submodule called like the plugin object replaces it in its package as soon as build() imports it."""
+    if subject.origin is None:
+        return
+    module, _, attribute = subject.origin.partition(":")
+    if module in sys.modules and operator.attrgetter(attribute)(sys.modules[module]) is not subject.plugin:
+        raise CheckFailed(
+            f"build() replaced {subject.origin} by something else: does a module of the package have the same name?"
+        )
 
 
 def check_unknown_option_is_refused(subject: Subject) -> Note:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from typing import Any
@@ -82,6 +83,20 @@ class NoNumbers(nn.Module):
 )
 def test_card_builds(broken: Subject, word: str) -> None:
     caught("card builds", broken, word)
+
+
+def test_card_builds_catches_a_submodule_that_replaces_the_plugin(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shadowed").mkdir()
+    (tmp_path / "shadowed" / "__init__.py").write_text("import toys\ntoy = toys.ToyPlugin()\n")
+    (tmp_path / "shadowed" / "toy.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugin = importlib.import_module("shadowed").toy
+    origin = Subject(plugin, plugin.example(), "shadowed:toy")
+    assert run_check("card builds", origin).status == "passed"
+    importlib.import_module("shadowed.toy")
+    caught("card builds", origin, "same name")
 
 
 def test_unknown_option() -> None:
