@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from segcli.catalog import Catalog, load_catalog
+from segcli.cli.options import plugins_option
 from segcli.errors import UsageError
 
 
@@ -19,9 +20,10 @@ def models() -> None:
 
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def list_models(as_json: bool) -> None:
+@plugins_option
+def list_models(as_json: bool, plugins_only: tuple[str, ...] | None) -> None:
     """Name, version, distribution and default model of every plugin; broken ones with the reason."""
-    catalog = load_catalog()
+    catalog = load_catalog(plugins_only)
     if as_json:
         click.echo(json.dumps(_as_json(catalog), indent=1))
         return
@@ -30,21 +32,26 @@ def list_models(as_json: bool) -> None:
         shipped = "ships a default model" if entry.default else "no default model: give a model folder"
         origin = f"{entry.distribution} {entry.version}"
         click.echo(f"{entry.name:<{width}}  {origin}  {entry.summary} ({shipped})")
+        for note in entry.notes:
+            click.echo(f"{'':<{width}}  note: {note}")
     for item in catalog.broken:
         click.echo(f"{item.name:<{width}}  {item.distribution} {item.version}  BROKEN: {item.reason}")
+    for name in catalog.left_out:
+        click.echo(f"{name:<{width}}  not loaded")
 
 
 @models.command("check")
 @click.argument("model", metavar="NAME|FOLDER")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def check_model(model: str, as_json: bool) -> int:
+@plugins_option
+def check_model(model: str, as_json: bool, plugins_only: tuple[str, ...] | None) -> int:
     """Does a model keep the contract? A plugin on its example card, or a model folder with its weights.
 
     Exit code 0 if no check failed, 1 if one did.
     """
     from segcli.testing.verdict import check_named  # noqa: PLC0415 - torch comes with it
 
-    verdict = check_named(model, load_catalog())
+    verdict = check_named(model, load_catalog(plugins_only))
     if as_json:
         checks = [dataclasses.asdict(finding) for finding in verdict.findings]
         click.echo(json.dumps({"model": verdict.model, "passed": verdict.passed, "checks": checks}, indent=1))
@@ -92,7 +99,7 @@ def wrap_model(file: Path, card: Path | None, output: Path) -> None:
     click.echo(f"next: segcli models check {output / ''}")
 
 
-def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
+def _as_json(catalog: Catalog) -> dict[str, object]:
     return {
         "models": [
             {
@@ -101,6 +108,7 @@ def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
                 "distribution": entry.distribution,
                 "summary": entry.summary,
                 "default_model": entry.default is not None,
+                "notes": list(entry.notes),
             }
             for entry in catalog.models.values()
         ],
@@ -108,4 +116,5 @@ def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
             {"name": i.name, "version": i.version, "distribution": i.distribution, "reason": i.reason}
             for i in catalog.broken
         ],
+        "left_out": list(catalog.left_out),
     }
