@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from segcli.contract import API_VERSION, ENTRY_POINT_GROUP, ModelPlugin
 from segcli.errors import PluginError
+from segcli.plugin_guard import guarded
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A plugin that loaded, and the distribution it came with."""
+    """A plugin that loaded, and the distribution it came with. ``origin``: ``module:object`` of its entry point.
+
+    ``notes``: what it did to the process on loading, each put back.
+    """
 
     name: str
     summary: str
@@ -21,6 +25,8 @@ class CatalogEntry:
     version: str
     default: Path | None
     plugin: ModelPlugin
+    origin: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,20 @@ class BrokenPlugin:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All installed models, working and broken."""
+    """All installed models, working and broken. ``left_out``: names that were not to be loaded."""
 
     models: Mapping[str, CatalogEntry]
     broken: tuple[BrokenPlugin, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What plugins did on loading and had to be put back, one line each, with whose it is."""
+        return tuple(
+            f"plugin {entry.name!r} of {entry.distribution}: {note}"
+            for entry in self.models.values()
+            for note in entry.notes
+        )
 
     def find(self, name: str) -> CatalogEntry:
         """The plugin called ``name``. Raises PluginError that says what there is, or whose plugin is broken and why."""
@@ -47,18 +63,23 @@ class Catalog:
         for item in self.broken:
             if item.name == name:
                 raise PluginError(f"the model {name!r} of {item.distribution} is broken: {item.reason}")
+        if name in self.left_out:
+            raise PluginError(f"the model {name!r} is installed, but --plugins-only leaves it out")
         known = ", ".join(self.models) or "none"
         raise PluginError(
             f"no model is called {name!r} (installed: {known}); a model folder is given as a path, e.g. ./{name}"
         )
 
 
-def load_catalog() -> Catalog:
-    """The catalog of this environment."""
-    return build_catalog(entry_points(group=ENTRY_POINT_GROUP))
+def load_catalog(only: Collection[str] | None = None) -> Catalog:
+    """The catalog of this environment; ``only``: names of the plugins that may be imported, None for all.
+
+    Raises PluginError for a name in ``only`` that is not installed.
+    """
+    return build_catalog(entry_points(group=ENTRY_POINT_GROUP), only)
 
 
-def build_catalog(found: Iterable[EntryPoint]) -> Catalog:
+def build_catalog(found: Iterable[EntryPoint], only: Collection[str] | None = None) -> Catalog:
     """Load each entry point; one that fails, or whose name another one also claims, becomes a broken entry."""
     by_name: dict[str, list[EntryPoint]] = {}
     for point in found:
@@ -66,6 +87,13 @@ def build_catalog(found: Iterable[EntryPoint]) -> Catalog:
         # An editable install can be found twice on the path; the same object of the same distribution is no rival.
         if not any((p.value, _distribution(p)) == (point.value, _distribution(point)) for p in rivals):
             rivals.append(point)
+    left_out: tuple[str, ...] = ()
+    if only is not None:
+        for name in only:
+            if name not in by_name:
+                raise PluginError(f"--plugins-only: no plugin is called {name!r} (installed: {', '.join(by_name)})")
+        left_out = tuple(sorted(set(by_name) - set(only)))
+        by_name = {name: rivals for name, rivals in by_name.items() if name in only}
     models: dict[str, CatalogEntry] = {}
     broken: list[BrokenPlugin] = []
     for name in sorted(by_name):
@@ -81,27 +109,43 @@ def build_catalog(found: Iterable[EntryPoint]) -> Catalog:
                 models[name] = _load(point)
             except PluginError as error:
                 broken.append(BrokenPlugin(name, distribution, version, str(error)))
-    return Catalog(models, tuple(broken))
+    return Catalog(models, tuple(broken), left_out)
 
 
 def _load(point: EntryPoint) -> CatalogEntry:
     distribution, version = _distribution(point)
+    notes: list[str] = []
     try:
-        plugin = point.load()
-        if not isinstance(plugin, ModelPlugin):
-            raise PluginError("the entry point is not a model plugin: it lacks a member of segcli.contract.ModelPlugin")
-        if plugin.api != API_VERSION:
-            raise PluginError(f"it is written for contract version {plugin.api}, this segcli has {API_VERSION}")
-        if plugin.name != point.name:
-            raise PluginError(f"it calls itself {plugin.name!r}, its entry point {point.name!r}")
-        return CatalogEntry(point.name, plugin.summary, distribution, version, plugin.default(), plugin)
+        with guarded(notes):
+            plugin = point.load()
+            if not isinstance(plugin, ModelPlugin):
+                raise PluginError(
+                    "the entry point is no model plugin: it lacks a member of segcli.contract.ModelPlugin"
+                )
+            if plugin.api != API_VERSION:
+                raise PluginError(f"it is written for contract version {plugin.api}, this segcli has {API_VERSION}")
+            if plugin.name != point.name:
+                raise PluginError(f"it calls itself {plugin.name!r}, its entry point {point.name!r}")
+            summary, default = plugin.summary, plugin.default()
+            if not isinstance(summary, str) or not summary.isprintable():
+                raise PluginError("its summary is not one line of text")
+            if default is not None and not isinstance(default, Path):
+                raise PluginError("its default() returns neither a Path nor None")
+        return CatalogEntry(point.name, summary, distribution, version, default, plugin, point.value, tuple(notes))
     except PluginError:
         raise
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        text = str(error).splitlines()[0] if str(error) else ""
-        raise PluginError(f"{type(error).__name__} on loading{': ' + text if text else ''}") from error
+        raise PluginError(f"{type(error).__name__} on loading{_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        text = str(error).splitlines()[0]
+    except Exception:  # noqa: BLE001 - no text, or an error whose own text fails
+        return ""
+    return ": " + "".join(letter for letter in text if letter.isprintable())[:200]
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

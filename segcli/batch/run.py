@@ -246,6 +246,7 @@ def write_report(output: Path, report: Report, model: LoadedModel, segmenter: Se
             "plugin": model.card.plugin,
             "distribution": f"{model.plugin.distribution} {model.plugin.version}",
             "weights_sha256": model.card.sha256,
+            "notes": list(model.notes),
         },
         "machine": {
             "system": platform.system(),

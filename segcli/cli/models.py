@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
 import click
 
 from segcli.catalog import Catalog, load_catalog
+from segcli.cli.options import plugins_option
+from segcli.errors import UsageError
 
 
 @click.group()
 def models() -> None:
-    """Installed models."""
+    """Installed models: list, check, make or wrap one."""
 
 
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def list_models(as_json: bool) -> None:
+@plugins_option
+def list_models(as_json: bool, plugins_only: tuple[str, ...] | None) -> None:
     """Name, version, distribution and default model of every plugin; broken ones with the reason."""
-    catalog = load_catalog()
+    catalog = load_catalog(plugins_only)
     if as_json:
         click.echo(json.dumps(_as_json(catalog), indent=1))
         return
@@ -27,11 +32,74 @@ def list_models(as_json: bool) -> None:
         shipped = "ships a default model" if entry.default else "no default model: give a model folder"
         origin = f"{entry.distribution} {entry.version}"
         click.echo(f"{entry.name:<{width}}  {origin}  {entry.summary} ({shipped})")
+        for note in entry.notes:
+            click.echo(f"{'':<{width}}  note: {note}")
     for item in catalog.broken:
         click.echo(f"{item.name:<{width}}  {item.distribution} {item.version}  BROKEN: {item.reason}")
+    for name in catalog.left_out:
+        click.echo(f"{name:<{width}}  not loaded")
 
 
-def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
+@models.command("check")
+@click.argument("model", metavar="NAME|FOLDER")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@plugins_option
+def check_model(model: str, as_json: bool, plugins_only: tuple[str, ...] | None) -> int:
+    """Does a model keep the contract? A plugin on its example card, or a model folder with its weights.
+
+    Exit code 0 if no check failed, 1 if one did.
+    """
+    from segcli.testing.verdict import check_named  # noqa: PLC0415 - torch comes with it
+
+    verdict = check_named(model, load_catalog(plugins_only))
+    if as_json:
+        checks = [dataclasses.asdict(finding) for finding in verdict.findings]
+        click.echo(json.dumps({"model": verdict.model, "passed": verdict.passed, "checks": checks}, indent=1))
+    else:
+        click.echo(str(verdict))
+        failed = sum(finding.status == "failed" for finding in verdict.findings)
+        click.echo(f"{verdict.model}: " + ("keeps the contract" if not failed else f"{failed} check(s) failed"))
+    return 0 if verdict.passed else 1
+
+
+@models.command("new")
+@click.argument("name")
+@click.option("--gated", is_flag=True, help="With a presence head, so that empty tiles can skip the decoder.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The new folder; default: NAME.")
+def new_model(name: str, gated: bool, output: Path | None) -> None:
+    """Write a small Python package that holds a model of your own, ready to install and to be edited."""
+    from segcli.scaffold import write_scaffold  # noqa: PLC0415 - only here
+
+    folder = Path(name) if output is None else output
+    taken = load_catalog()
+    if name in taken.models or name in {item.name for item in taken.broken}:
+        raise UsageError(f"a model called {name!r} is installed already: choose another name")
+    for path in write_scaffold(name, folder, gated=gated):
+        click.echo(str(path))
+    click.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest   (README.md there goes on)")
+
+
+@models.command("wrap")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--card", type=click.Path(path_type=Path), help="What the file cannot know, as JSON.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The new model folder.")
+def wrap_model(file: Path, card: Path | None, output: Path) -> None:
+    """Make a model folder of an exported TorchScript or ONNX file. The file is a program, and it is run."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} is there and not empty: choose another -o")
+    from segcli.model_folder import save_model_folder  # noqa: PLC0415 - torch comes with them
+    from segcli.wrap import wrap  # noqa: PLC0415
+
+    wrapped = wrap(file, card, load_catalog())
+    save_model_folder(output, wrapped.card, wrapped.state)
+    for warning in wrapped.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    found = {name: value for name, value in wrapped.card.plugin_options.items() if name != "bytes"}
+    click.echo(f"{output}: {wrapped.card.plugin}, measured: {json.dumps(found)}")
+    click.echo(f"next: segcli models check {output / ''}")
+
+
+def _as_json(catalog: Catalog) -> dict[str, object]:
     return {
         "models": [
             {
@@ -40,6 +108,7 @@ def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
                 "distribution": entry.distribution,
                 "summary": entry.summary,
                 "default_model": entry.default is not None,
+                "notes": list(entry.notes),
             }
             for entry in catalog.models.values()
         ],
@@ -47,4 +116,5 @@ def _as_json(catalog: Catalog) -> dict[str, list[dict[str, object]]]:
             {"name": i.name, "version": i.version, "distribution": i.distribution, "reason": i.reason}
             for i in catalog.broken
         ],
+        "left_out": list(catalog.left_out),
     }

@@ -121,6 +121,29 @@ class Shard(click.ParamType[tuple[int, int]]):
 SELECT = click.option("--select", type=Select(), multiple=True,
                       help="Only DICOM series whose element matches; * allowed, may be repeated.")  # fmt: skip
 
+
+class Names(click.ParamType[tuple[str, ...] | None]):
+    """``NAME,…``."""
+
+    name = "NAME,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Text → names."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        if not all(names):
+            self.fail(f"{value!r} is not a list of plugins' names, e.g. unet3p or unet,unet3p", param, ctx)
+        return names
+
+
+def plugins_option(command: F) -> F:
+    """``--plugins-only``."""
+    return click.option("--plugins-only", type=Names(), help="Import only these plugins; others do not run at all.")(
+        command
+    )
+
+
 _D = PredictSettings()
 _OPTIONS = (
     click.option("--device", default=_D.device, show_default=True, help="auto, cpu, cuda, cuda:N or mps."),

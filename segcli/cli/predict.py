@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from segcli.cli.console import Console, ConsoleOptions
-from segcli.cli.options import predict_options
+from segcli.cli.options import plugins_option, predict_options
 from segcli.errors import UsageError
 from segcli.settings import PredictSettings
 
@@ -20,6 +20,7 @@ from segcli.settings import PredictSettings
 @click.option("-m", "--model", required=True, help="A model's name (see `segcli models list`) or a model folder.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Output folder; default: INPUT_masks.")
 @predict_options
+@plugins_option
 @click.option("-v", "--verbose", count=True, help="More; twice: tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Failures only.")
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
@@ -34,6 +35,7 @@ def predict(
     no_progress: bool,
     log_format: str,
     log_paths: bool,
+    plugins_only: tuple[str, ...] | None,
     **settings: Any,
 ) -> int:
     """Segment every image below INPUT and write masks in matching formats."""
@@ -45,13 +47,15 @@ def predict(
 
     target = default_output(inputs[0]) if output is None else output
     check_folders(inputs, target)
-    catalog = load_catalog()
+    catalog = load_catalog(plugins_only)
     from segcli.batch.run import Interrupt, run  # noqa: PLC0415
     from segcli.engine.allocator import keep_freed_memory  # noqa: PLC0415
     from segcli.engine.model import load_model  # noqa: PLC0415
 
     keep_freed_memory()
     loaded = load_model(model, catalog)
+    for note in () if quiet else loaded.notes:
+        click.echo(f"note: {note}", err=True)
     interrupt = Interrupt()
     _listen(interrupt)
     options = ConsoleOptions(quiet, verbose, not no_progress, log_format == "json", log_paths)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from segcli.contract import GatedNetwork, ModelCard
 from segcli.engine.device import TYPES
 from segcli.engine.gate import gated_probabilities, keep
-from segcli.errors import CaseError
+from segcli.errors import CaseError, UsageError
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,13 @@ class Inference:
         self.precision = "float32"
 
     def to(self, device: torch.device, precision: str) -> Inference:
-        """Move the network; returns itself."""
+        """Move the network; returns itself. Raises UsageError if it cannot run there."""
         self.device, self.precision = device, precision
-        self.network.to(device)
+        try:
+            self.network.to(device)
+        except RuntimeError as error:
+            first = str(error).splitlines()[0][:200]
+            raise UsageError(f"--device {device}: the network cannot run there: {first}") from error
         if self.card.spatial_dims == 2 and device.type != "mps":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self

@@ -12,16 +12,21 @@ from segcli.catalog import Catalog, CatalogEntry
 from segcli.contract import ModelCard, Network
 from segcli.errors import ModelError, PluginError
 from segcli.model_folder import ModelFolder, load_model_folder, load_weights
+from segcli.plugin_guard import guarded
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network ready to run, in eval mode, on the CPU, float32."""
+    """A network ready to run, in eval mode, on the CPU, float32.
+
+    ``notes``: what plugins did to the process on loading and building, each put back.
+    """
 
     card: ModelCard
     network: nn.Module
     folder: ModelFolder
     plugin: CatalogEntry
+    notes: tuple[str, ...] = ()
 
 
 def resolve_folder(name_or_folder: str, catalog: Catalog) -> Path:
@@ -45,8 +50,10 @@ def load_model(name_or_folder: str, catalog: Catalog) -> LoadedModel:
     folder = load_model_folder(resolve_folder(name_or_folder, catalog))
     card = folder.card
     plugin = catalog.find(card.plugin)
+    notes: list[str] = []
     try:
-        network = plugin.plugin.build(card)
+        with guarded(notes, seeds=False):
+            network = plugin.plugin.build(card)
     except ValueError as error:
         raise ModelError(f"{folder.path}: the plugin {card.plugin!r} refuses the card: {error}") from error
     except Exception as error:
@@ -68,4 +75,5 @@ def load_model(name_or_folder: str, catalog: Catalog) -> LoadedModel:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ModelError(f"{folder.path}: the weights do not fit the network: {first[:200]}") from error
-    return LoadedModel(card, network.eval(), folder, plugin)
+    told = (f"plugin {plugin.name!r} of {plugin.distribution}: {note}" for note in notes)
+    return LoadedModel(card, network.eval(), folder, plugin, (*catalog.notes, *told))

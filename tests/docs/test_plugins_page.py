@@ -1,0 +1,91 @@
+"""docs/plugins.md says what is there: every field, every check, and an example that runs as printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import segcli
+from segcli import contract
+from segcli.catalog import build_catalog
+from segcli.engine.model import load_model
+from segcli.model_folder import save_model_folder
+from segcli.testing import CHECKS, check_plugin
+from segcli.wrap import ASKED
+
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def files() -> dict[str, str]:
+    return dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+
+
+def rows(text: str) -> list[str]:
+    """First cells of all tables."""
+    cells = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    return [cell for cell in cells if cell not in ("member", "field", "check")]
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"`(\w+)`", text))
+
+
+def test_the_example_keeps_the_contract_and_gives_a_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in files().items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    project = tomllib.loads(files()["pyproject.toml"])["project"]
+    ((name, value),) = project["entry-points"][contract.ENTRY_POINT_GROUP].items()
+    catalog = build_catalog([EntryPoint(name, value, contract.ENTRY_POINT_GROUP)])
+    plugin = catalog.find(name).plugin
+    verdict = check_plugin(plugin, value)
+    assert verdict.passed, str(verdict)
+    assert {item.status for item in verdict.findings if item.check in ("presence", "training outputs")} == {"passed"}
+    card = plugin.example()
+    save_model_folder(tmp_path / "model", card, plugin.build(card).state_dict())
+    loaded = load_model(str(tmp_path / "model"), catalog)
+    assert segcli.segment(np.zeros((40, 37)), loaded).pixels.shape == (1, 40, 37)
+    assert importlib.import_module("bright_spots").plugin is plugin
+
+
+def test_every_field_of_the_card_is_explained() -> None:
+    text = section("The contract").split("### The card")[1]
+    assert words(" ".join(rows(text))) == {item.name for item in dataclasses.fields(contract.ModelCard)}
+    for kind in (contract.Label, contract.Code, contract.Intensity, contract.Gate):
+        missing = {item.name for item in dataclasses.fields(kind)} - words(text)
+        assert not missing, f"{kind.__name__}: {missing}"
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [contract.ModelPlugin, contract.Network, contract.GatedNetwork, contract.TrainableNetwork],
+    ids=lambda protocol: protocol.__name__,
+)
+def test_every_member_of_the_protocols_is_explained(protocol: type) -> None:
+    own = {**vars(protocol), **protocol.__annotations__}
+    members = {name for name in own if not name.startswith("_")}
+    assert members
+    assert members <= set(re.findall(r"`(\w+)", " ".join(rows(section("The contract")))))
+
+
+def test_every_check_is_explained_and_no_other() -> None:
+    assert rows(section("What the kit checks, and why")) == [*CHECKS, "shipped model"]
+
+
+def test_wrap_asks_for_fields_of_the_card() -> None:
+    assert set(ASKED) <= {item.name for item in dataclasses.fields(contract.ModelCard)}
+
+
+def test_the_version_of_the_promise() -> None:
+    assert f"While `API_VERSION` is {contract.API_VERSION}," in PAGE
