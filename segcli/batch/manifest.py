@@ -116,10 +116,12 @@ def _apply(event: Json, history: History) -> None:
         history.at_hand.clear()
 
 
-def made_for_elsewhere(folder: Path, own: Path) -> set[str]:
-    """Hashes of model and settings that other manifests in ``folder`` (of other shards) were last made for."""
+def made_before(history: History, own: Path) -> set[str]:
+    """Hashes of model and settings that ``own`` manifest was last made for or, if it is new, those beside it."""
+    if history.chosen:
+        return {str(history.chosen["made_for"])} if "made_for" in history.chosen else set()
     found = set()
-    for path in folder.glob("manifest*.jsonl"):
+    for path in own.parent.glob("manifest*.jsonl"):
         header = b""
         if path != own:
             with path.open("rb") as stream:

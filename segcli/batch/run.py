@@ -22,7 +22,7 @@ from segcli.batch.manifest import (
     ManifestError,
     ManifestWriter,
     case_key,
-    made_for_elsewhere,
+    made_before,
     manifest_name,
     read_manifest,
 )
@@ -98,11 +98,7 @@ def run(
             settings = settings if settings.overwrite else _as_before(settings, history)
             segmenter = Segmenter(model.network, model.card, settings)
             made_with, made_for = _fingerprints(model, segmenter)
-            before = (
-                {history.chosen.get("made_for", made_for)}
-                if history.chosen
-                else made_for_elsewhere(output, output / name)
-            )
+            before = made_before(history, output / name)
             if before - {made_for} and not settings.overwrite:
                 raise UsageError(
                     f"{output} was made with another model or other settings: choose another -o, or --overwrite"

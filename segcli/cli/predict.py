@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,15 +54,15 @@ def predict(
 
     loaded = load_model(model, catalog)
     interrupt = Interrupt()
-    _listen(interrupt)
     options = ConsoleOptions(quiet, verbose, not no_progress, log_format == "json", log_paths)
-    with JsonLog(options) if options.json else Console(options, target) as console:
+    with _signals(interrupt), JsonLog(options) if options.json else Console(options, target) as console:
         report = run(inputs, target, loaded, chosen, console, interrupt)
     console.show(report)
     return report.exit_code
 
 
-def _listen(interrupt: Any) -> None:
+@contextlib.contextmanager
+def _signals(interrupt: Any) -> Iterator[None]:
     """The first signal drains the run if there is something to drain; the second ends it at once."""
 
     def heard(number: int, _: FrameType | None) -> None:
@@ -70,5 +72,9 @@ def _listen(interrupt: Any) -> None:
             raise SystemExit(interrupt.code)
         click.echo("segcli: finishing what is in flight; once more to stop at once", err=True)
 
-    signal.signal(signal.SIGINT, heard)
-    signal.signal(signal.SIGTERM, heard)
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
