@@ -149,13 +149,17 @@ class ManifestWriter:
         mode = 0o600 if private else 0o666
         # unbuffered: what a full disk refuses must not come again when the file is closed
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
-        flush_folder(path.parent)
         self._stream: IO[bytes] = os.fdopen(descriptor, "ab", buffering=0)
         self._guard = threading.Lock()
-        if history.fingerprint != fingerprint:
-            history.renew(fingerprint, chosen)
-            self._append({"segcli_manifest": SCHEMA, "fingerprint": fingerprint, "chosen": dict(chosen)})
-        self._append(facts.to_json())
+        try:
+            if history.fingerprint != fingerprint:
+                history.renew(fingerprint, chosen)
+                self._append({"segcli_manifest": SCHEMA, "fingerprint": fingerprint, "chosen": dict(chosen)})
+            self._append(facts.to_json())
+            flush_folder(path.parent)
+        except (ManifestError, OSError):
+            self.close()
+            raise
 
     def scanned(self, found: int, planned: int) -> None:
         """The scan is over: so many cases and unreadable images, so many cases to run."""
