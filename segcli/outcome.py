@@ -31,8 +31,10 @@ class Outcome:
 
     ``reason``: why skipped, failed or empty (gate, threshold). ``error``: class of :mod:`segcli.errors` of a failure.
     ``volumes``: label name → pixels and mm³ (None where the source does not say how large a voxel is).
-    ``seconds``: per stage. ``key``: what the mask was made from (input bytes, model, settings); ``stat``: size,
-    mtime_ns and inode of each input file; ``sha256``: of the mask file.
+    ``presence``: label name → highest score of a tile; ``slice_presence``: label name → part → slice → score.
+    ``geometry``: an object a part, see the report's schema. ``seconds``: by stage. ``key``: what the mask was made
+    from (input bytes, model, settings); ``stat``: size, mtime_ns and inode of each input file; ``sha256``: of the
+    mask file.
     """
 
     id: str
@@ -47,6 +49,8 @@ class Outcome:
     orientation: str | None = None
     volumes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     presence: Mapping[str, float] | None = None
+    slice_presence: Mapping[str, Json] | None = None
+    geometry: tuple[Json, ...] = ()
     tiles: int = 0
     tiles_gated: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -64,7 +68,7 @@ class Outcome:
         """Inverse of :meth:`to_json`; fields of later versions are ignored."""
         known = {item.name for item in fields(Outcome)}
         values = {name: item for name, item in value.items() if name in known}
-        for name in ("shape", "spacing", "warnings"):
+        for name in ("shape", "spacing", "warnings", "geometry"):
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
         values["stat"] = tuple((int(s), int(m), int(i)) for s, m, i in values.get("stat", ()))
@@ -76,7 +80,7 @@ class Report:
     """All outcomes of a run. ``ended``: exit code of what ended the run early (70, 130, 143), or None.
 
     ``message``: why it ended early. ``found``: cases and unreadable images of all shards. ``pending``: ids of cases it
-    did not come to.
+    did not come to. ``seconds``: of the whole run and of its scan.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -85,6 +89,7 @@ class Report:
     message: str | None = None
     found: int = 0
     pending: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def counts(self) -> Mapping[str, int]:

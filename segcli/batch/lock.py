@@ -17,7 +17,7 @@ def refuse_other_division(folder: Path, own: Path) -> None:
     Called with the own lock held, so that of two runs that start together at least one sees the other.
     """
     for path in sorted(folder.glob(".manifest*.jsonl.lock")):
-        if path != own and (_division(path.name) != _division(own.name)) and _is_held(path):
+        if path != own and (_division(path.name) != _division(own.name)) and is_held(path):
             raise UsageError(f"{folder}: a run with another --shard is writing here; wait for it, or choose another -o")
 
 
@@ -25,8 +25,12 @@ def _division(name: str) -> str:
     return name.partition("-of-")[2]
 
 
-def _is_held(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+def is_held(path: Path) -> bool:
+    """Whether a run that is alive holds the lock ``path``."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

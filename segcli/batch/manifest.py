@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -12,15 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from segcli.errors import UsageError
+from segcli.errors import SegcliError, UsageError
+from segcli.formats.atomic import TEMPORARY, flush_folder, is_disk_full
 from segcli.formats.walk import MANIFEST_START
 from segcli.image import Json
 from segcli.outcome import Outcome
+from segcli.reporting.content import RunFacts
 
 SCHEMA = 1
 KEY_NAME = ".segcli-key"
 DEATHS = 2
 """Runs that may die on a case before it is left alone."""
+DISK_FULL = "the disk of the output folder is full: free some space, then run again"
+
+
+class ManifestError(SegcliError):
+    """What was done cannot be remembered any more, so the run must end (exit code 70)."""
 
 
 @dataclass
@@ -28,7 +36,8 @@ class History:
     """What a manifest says: the fingerprint it was made with, the last outcome and the deaths of each case.
 
     ``announced``: masks that are ours although no outcome lists them. ``at_hand``: started in the run that is being
-    read and without an outcome so far.
+    read and without an outcome so far. ``facts``: of the last run, see :class:`RunFacts`; ``scanned``: how many cases
+    it found and planned.
     """
 
     fingerprint: str | None = None
@@ -37,6 +46,8 @@ class History:
     deaths: Counter[str] = field(default_factory=Counter)
     announced: set[str] = field(default_factory=set)
     at_hand: set[str] = field(default_factory=set)
+    facts: Json = None
+    scanned: tuple[int, int] = (0, 0)
 
     @property
     def outputs(self) -> set[str]:
@@ -85,6 +96,10 @@ def _apply(event: Json, history: History) -> None:
         history.renew(event["fingerprint"], event["chosen"])
     elif "run" in event:
         history.at_hand.clear()
+        history.facts = event
+        history.scanned = (0, 0)
+    elif "found" in event:
+        history.scanned = (event["found"], event["planned"])
     elif "started" in event:
         # Counted at once: a run that dies cannot say so. One that ends otherwise takes it back.
         history.deaths[event["started"]] += 1
@@ -101,11 +116,34 @@ def _apply(event: Json, history: History) -> None:
         history.at_hand.clear()
 
 
+def made_before(history: History, own: Path) -> set[str]:
+    """Hashes of model and settings that ``own`` manifest was last made for or, if it is new, those beside it."""
+    if history.chosen:
+        return {str(history.chosen["made_for"])} if "made_for" in history.chosen else set()
+    found = set()
+    for path in own.parent.glob("manifest*.jsonl"):
+        header = b""
+        if path != own:
+            with path.open("rb") as stream:
+                for line in stream:
+                    header = line if line.startswith(MANIFEST_START) else header
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # torn: its own next run will tell
+            found.add(str(json.loads(header)["chosen"]["made_for"]))
+    return found
+
+
 class ManifestWriter:
-    """Appends events; each is on the disk when the call returns."""
+    """Appends events; each is on the disk when the call returns. All calls raise ManifestError if that fails."""
 
     def __init__(
-        self, path: Path, history: History, fingerprint: str, chosen: Mapping[str, Json], *, private: bool
+        self,
+        path: Path,
+        history: History,
+        fingerprint: str,
+        chosen: Mapping[str, Json],
+        facts: RunFacts,
+        *,
+        private: bool,
     ) -> None:
         _cut_torn_line(path)
         mode = 0o600 if private else 0o666
@@ -113,10 +151,19 @@ class ManifestWriter:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
         self._stream: IO[bytes] = os.fdopen(descriptor, "ab", buffering=0)
         self._guard = threading.Lock()
-        if history.fingerprint != fingerprint:
-            history.renew(fingerprint, chosen)
-            self._append({"segcli_manifest": SCHEMA, "fingerprint": fingerprint, "chosen": dict(chosen)})
-        self._append({"run": secrets.token_hex(4)})
+        try:
+            if history.fingerprint != fingerprint:
+                history.renew(fingerprint, chosen)
+                self._append({"segcli_manifest": SCHEMA, "fingerprint": fingerprint, "chosen": dict(chosen)})
+            self._append(facts.to_json())
+            flush_folder(path.parent)
+        except (ManifestError, OSError):
+            self.close()
+            raise
+
+    def scanned(self, found: int, planned: int) -> None:
+        """The scan is over: so many cases and unreadable images, so many cases to run."""
+        self._append({"found": found, "planned": planned})
 
     def started(self, case_id: str, output: str | None) -> None:
         """Announce a case before its first tile. ``output``: None if a file that is not ours lies there."""
@@ -142,17 +189,22 @@ class ManifestWriter:
                 while line:
                     line = line[self._stream.write(line) :]
                 os.fsync(self._stream.fileno())
-            except OSError:
-                os.ftruncate(self._stream.fileno(), size)  # a line is there whole or not at all
-                raise
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._stream.fileno(), size)  # a line is there whole or not at all
+                reason = f"the manifest of the output folder cannot be written ({error.strerror}): check its disk"
+                raise ManifestError(DISK_FULL if is_disk_full(error) else reason) from error
 
 
-def case_key(folder: Path) -> bytes:
-    """The secret that makes case ids of this output folder; drawn once, readable only by its owner."""
+def case_key(folder: Path, token: str = "") -> bytes:
+    """The secret that makes case ids of this output folder; drawn once, readable only by its owner.
+
+    ``token``: tells this shard's temporary files from others'. Raises UsageError if it is damaged.
+    """
     path = folder / KEY_NAME
     if not path.exists():
         # Shards may start together and must agree: the file appears under its name whole, and the first one stays.
-        temporary = folder / f"{KEY_NAME}-{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = folder / f"{TEMPORARY}{token}-key-{secrets.token_hex(4)}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="ascii") as stream:
@@ -167,6 +219,7 @@ def case_key(folder: Path) -> bytes:
                 temporary.replace(path)  # a file system without hard links
         finally:
             temporary.unlink(missing_ok=True)
+        flush_folder(folder)
     try:
         return bytes.fromhex(path.read_text(encoding="ascii"))
     except ValueError as error:

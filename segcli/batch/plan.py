@@ -59,6 +59,11 @@ def left_out(entry: LeftOut) -> Outcome:
     return Outcome(entry.id, entry.name, entry.status, entry.format, entry.reason, error)
 
 
+def in_shard(case_id: str, shard: tuple[int, int] | None) -> bool:
+    """Whether a case or left-out file belongs to shard ``(i, n)``: decided by its id alone."""
+    return shard is None or int(case_id, 16) % shard[1] == shard[0] - 1
+
+
 def plan(
     cases: Sequence[Case], output: Path, history: History, settings: PredictSettings
 ) -> tuple[list[Job], list[Outcome]]:
@@ -67,7 +72,7 @@ def plan(
     jobs: list[Job] = []
     known: list[Outcome] = []
     for case in cases:
-        if settings.shard is not None and int(case.id, 16) % settings.shard[1] != settings.shard[0] - 1:
+        if not in_shard(case.id, settings.shard):
             continue
         before = history.outcomes.get(case.id)
         job = Job(case, output / case.output)

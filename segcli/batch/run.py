@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
+from segcli.batch.facts import facts_of
 from segcli.batch.key import fingerprint
 from segcli.batch.lock import hold_lock, refuse_other_division
-from segcli.batch.manifest import History, ManifestWriter, case_key, manifest_name, read_manifest
-from segcli.batch.plan import check_folders, failed, left_out, plan, refuse_targets_inside
-from segcli.batch.runner import DISK_FULL, DiskFullError, Runner
+from segcli.batch.manifest import (
+    DISK_FULL,
+    History,
+    ManifestError,
+    ManifestWriter,
+    case_key,
+    made_before,
+    manifest_name,
+    read_manifest,
+)
+from segcli.batch.plan import check_folders, failed, in_shard, left_out, plan, refuse_targets_inside
+from segcli.batch.runner import DiskFullError, Runner
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.model import LoadedModel
 from segcli.engine.segmenter import Segmenter
-from segcli.errors import UsageError
-from segcli.formats.atomic import is_disk_full, remove_stale_temporaries, write_bytes_atomically
+from segcli.errors import SegcliError, UsageError
+from segcli.formats.atomic import is_disk_full, remove_stale_temporaries
 from segcli.formats.interface import MaskRequest
 from segcli.formats.readers import Readers
 from segcli.formats.scan import ScanOptions, scan
-from segcli.outcome import REPORT_SCHEMA, Job, Outcome, Report
+from segcli.outcome import Job, Outcome, Report
+from segcli.reporting.content import RunFacts, report_content
+from segcli.reporting.files import refuse_strangers, write_report
 from segcli.settings import PredictSettings
 
-REPORT_NAME = "report.json"
 SIGINT_CODE = 130
+ENDED_EARLY = 70
 
 
 class Listener(Protocol):
     """Who is told how the run goes (the console)."""
 
-    def planned(self, jobs: int) -> None:
-        """So many cases will be run."""
+    def begun(self, facts: RunFacts) -> None:
+        """The set-up is sound; the scan begins."""
+        ...
+
+    def planned(self, jobs: int, found: int, seconds: float) -> None:
+        """So many cases will be run, of so many that were found in so many seconds."""
         ...
 
     def told(self, outcome: Outcome) -> None:
@@ -48,9 +63,13 @@ class Listener(Protocol):
 
 @dataclass
 class Interrupt:
-    """``code``: the exit code of the signal that asked the run to stop, None while none did."""
+    """How a signal reaches the run. ``code``: its exit code, None while none came.
+
+    ``at_once``: nothing is in flight that is worth finishing, so the first signal is to end the run like the second.
+    """
 
     code: int | None = None
+    at_once: bool = True
 
 
 def run(
@@ -63,50 +82,71 @@ def run(
 ) -> Report:
     """Segment everything below ``inputs`` into ``output`` and write ``report.json`` there, whatever happens.
 
-    Raises UsageError before anything is started; NothingToDoError never: that is an exit code of the report.
+    Raises UsageError before anything is started, ManifestError if the disk is full already; NothingToDoError never:
+    that is an exit code of the report.
     """
     check_folders(inputs, output)
-    mode = 0o700 if settings.private else 0o777
-    try:
-        output.mkdir(mode=mode, parents=True, exist_ok=True)
-        if not os.access(output, os.W_OK | os.X_OK):
-            raise PermissionError
-    except OSError as error:
-        raise UsageError(f"the output folder {output} cannot be made or written to: choose another -o") from error
     name = manifest_name(settings.shard)
-    with hold_lock(output / f".{name}.lock"):
-        refuse_other_division(output, output / f".{name}.lock")
-        history = read_manifest(output / name)
-        settings = settings if settings.overwrite else _as_before(settings, history)
-        segmenter = Segmenter(model.network, model.card, settings)
-        versions = (version("segcli"), f"{model.plugin.distribution} {model.plugin.version}")
-        made_with = fingerprint(model.card, settings, segmenter.precision, versions)
-        # versions apart: masks of an older version are made again, those of another model or settings are not ours to
-        # replace without a word
-        made_for = fingerprint(model.card, settings, segmenter.precision, ())
-        if history.chosen.get("made_for", made_for) != made_for and not settings.overwrite:
-            raise UsageError(
-                f"{output} was made with another model or other settings: choose another -o, or --overwrite"
-            )
-        token = name.removesuffix(".jsonl").removeprefix("manifest").strip("-")
-        remove_stale_temporaries(output, token)
-        manifest = ManifestWriter(
-            output / name,
-            history,
-            made_with,
-            {
+    with contextlib.ExitStack() as held:
+        with _set_up(output):
+            _make(output, settings.private)
+            held.enter_context(hold_lock(output / f".{name}.lock"))
+            refuse_other_division(output, output / f".{name}.lock")
+            history = read_manifest(output / name)
+            if history.fingerprint is None:
+                refuse_strangers(output, settings.shard)
+            settings = settings if settings.overwrite else _as_before(settings, history)
+            segmenter = Segmenter(model.network, model.card, settings)
+            made_with, made_for = _fingerprints(model, segmenter)
+            before = made_before(history, output / name)
+            if before - {made_for} and not settings.overwrite:
+                raise UsageError(
+                    f"{output} was made with another model or other settings: choose another -o, or --overwrite"
+                )
+            token = name.removesuffix(".jsonl").removeprefix("manifest").strip("-")
+            remove_stale_temporaries(output, token)
+            key = case_key(output, token)
+            facts = facts_of(model, segmenter)
+            chosen = {
                 "precision": segmenter.precision,
                 "batch": segmenter.batch,
                 "device": segmenter.device.type,
                 "made_for": made_for,
-            },
-            private=settings.private,
-        )
-        try:
-            books = _Books(output, history, manifest, made_with, token)
-            return _run(inputs, books, model, segmenter, listener, interrupt)
-        finally:
-            manifest.close()
+            }
+            manifest = ManifestWriter(output / name, history, made_with, chosen, facts, private=settings.private)
+            held.callback(manifest.close)
+        books = _Books(output, history, manifest, made_with, token, key, facts)
+        return _run(inputs, books, model, segmenter, listener, interrupt)
+
+
+def _make(output: Path, private: bool) -> None:
+    output.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
+    if not os.access(output, os.W_OK | os.X_OK):
+        raise PermissionError(13, os.strerror(13))
+
+
+@contextlib.contextmanager
+def _set_up(output: Path) -> Iterator[None]:
+    """Before the first case: what cannot be written is a mistake in the set-up, unless the disk is full."""
+    try:
+        yield
+    except (OSError, ManifestError) as error:
+        if is_disk_full(error):
+            raise ManifestError(DISK_FULL) from error
+        cause = error.__cause__ if isinstance(error, ManifestError) else error
+        raise UsageError(
+            f"the output folder {output} cannot be made or written to ({getattr(cause, 'strerror', None)}): "
+            "choose another -o"
+        ) from error
+
+
+def _fingerprints(model: LoadedModel, segmenter: Segmenter) -> tuple[str, str]:
+    """With and without versions: masks of an older version are made again, those of another model or other settings
+    are not ours to replace without a word.
+    """
+    versions = (version("segcli"), f"{model.plugin.distribution} {model.plugin.version}")
+    of = partial(fingerprint, model.card, segmenter.settings, segmenter.precision)
+    return of(versions), of(())
 
 
 def _as_before(settings: PredictSettings, history: History) -> PredictSettings:
@@ -127,6 +167,50 @@ class _Books:
     manifest: ManifestWriter
     fingerprint: str
     token: str
+    key: bytes
+    facts: RunFacts
+
+
+class _Told:
+    """What became of the cases so far, and the report of it."""
+
+    def __init__(self, books: _Books, settings: PredictSettings, listener: Listener) -> None:
+        self._books, self._settings, self._listener = books, settings, listener
+        self._begun = time.monotonic()
+        self._scan = 0.0
+        self.outcomes: list[Outcome] = []
+        self.jobs: list[Job] = []
+        self.found = 0
+
+    def planned(self, jobs: list[Job], found: int) -> None:
+        self.jobs, self.found, self._scan = jobs, found, time.monotonic() - self._begun
+        self._books.manifest.scanned(found, len(jobs))
+        self._listener.planned(len(jobs), found, self._scan)
+
+    def told(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self._listener.told(outcome)
+
+    def report(self, ended: int | None, message: str | None) -> Report:
+        """Write the report; that it cannot be written ends the run early too."""
+        told_of = {outcome.id for outcome in self.outcomes}
+        report = Report(
+            tuple(self.outcomes),
+            ended,
+            self._settings.shard,
+            message,
+            self.found,
+            tuple(job.case.id for job in self.jobs if job.case.id not in told_of),
+            {"total": round(time.monotonic() - self._begun, 3), "scan": round(self._scan, 3)},
+        )
+        books = self._books
+        try:
+            content = report_content(books.facts, report)
+            write_report(books.output, content, private=self._settings.private, token=books.token)
+        except SegcliError as error:
+            first = "" if message is None else f"{message}; "
+            return replace(report, ended=ended or ENDED_EARLY, message=f"{first}the report is not written: {error}")
+        return report
 
 
 def _run(
@@ -137,78 +221,65 @@ def _run(
     listener: Listener,
     interrupt: Interrupt,
 ) -> Report:
-    output = books.output
-    settings, card = segmenter.settings, model.card
-    outcomes: list[Outcome] = []
-    jobs: list[Job] = []
-    begun = time.time()
-    cases = 0
-
-    def report_now(ended: int | None, message: str | None) -> Report:
-        told_of = {outcome.id for outcome in outcomes}
-        pending = tuple(job.case.id for job in jobs if job.case.id not in told_of)
-        report = Report(tuple(outcomes), ended, settings.shard, message, cases, pending)
-        write_report(output, report, model, segmenter, begun)
-        return report
-
-    def told(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        listener.told(outcome)
-
-    ended: int | None = 70
+    settings = segmenter.settings
+    tell = _Told(books, settings, listener)
+    ended: int | None = ENDED_EARLY
     message: str | None = "a bug ended the run"
     try:
-        with Readers(max(1, min(4, (os.cpu_count() or 2) - 1)), output) as readers:
-            found = scan(inputs, _scan_options(output, settings, model), readers)
-            cases = len(found.cases) + sum(entry.status == "failed" for entry in found.left_out)
-            jobs, known = plan(found.cases, output, books.history, settings)
+        listener.begun(books.facts)
+        with Readers(max(1, min(4, (os.cpu_count() or 2) - 1)), books.output) as readers:
+            found = scan(inputs, _scan_options(books.key, settings, model), readers)
+            jobs, known = plan(found.cases, books.output, books.history, settings)
             refuse_targets_inside(jobs, inputs)
-            listener.planned(len(jobs))
-            for outcome in [*(left_out(entry) for entry in found.left_out), *known]:
-                told(outcome)
+            interrupt.at_once = False
+            tell.planned(jobs, len(found.cases) + sum(entry.status == "failed" for entry in found.left_out))
+            for entry in found.left_out:
+                if in_shard(entry.id, settings.shard):
+                    tell.told(left_out(entry))
+            for outcome in known:
+                tell.told(outcome)
             runner = Runner(
                 segmenter,
                 readers,
                 books.manifest,
                 books.history,
-                MaskRequest(card, settings, version("segcli")),
+                MaskRequest(model.card, settings, version("segcli")),
                 fingerprint=books.fingerprint,
-                output=output,
+                output=books.output,
                 token=books.token,
                 stop=lambda: interrupt.code is not None,
             )
-            hung = partial(_end_hung, runner, outcomes, report_now)
-            with Watchdog(settings.case_timeout, hung) as watchdog:
+            with Watchdog(settings.case_timeout, partial(_end_hung, runner, tell)) as watchdog:
                 for stream in _streams(jobs, books.history):
-                    runner.run(stream, told, watchdog)
+                    runner.run(stream, tell.told, watchdog)
         ended, message = interrupt.code, None if interrupt.code is None else "a signal ended the run"
         books.manifest.ended()
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        message = DISK_FULL
-    except DiskFullError as error:
-        message = str(error)
+    except (DiskFullError, ManifestError) as error:
+        ended, message = ENDED_EARLY, str(error)
+        with contextlib.suppress(ManifestError):  # no case is to blame
+            books.manifest.ended()
     except (SystemExit, KeyboardInterrupt):
-        ended, message = interrupt.code or SIGINT_CODE, "a second signal stopped the run at once"
-        books.manifest.ended()
+        ended, message = interrupt.code or SIGINT_CODE, "a signal stopped the run at once"
+        with contextlib.suppress(ManifestError):
+            books.manifest.ended()
         raise
     except UsageError:
         ended, message = UsageError.exit_code, "nothing was started"
         raise
     finally:
-        report = report_now(ended, message)
+        interrupt.at_once = False
+        report = tell.report(ended, message)
     return report
 
 
-def _end_hung(runner: Runner, outcomes: list[Outcome], report_now: Callable[[int | None, str | None], Report]) -> None:
+def _end_hung(runner: Runner, tell: _Told) -> None:
     """Leave at once: nothing else ends a thread that is in the network."""
     reason = "the network did not come back within --case-timeout; the run was ended"
-    outcomes.extend(failed(job.case, reason, "CaseError") for job in runner.at_hand)
-    report_now(DiskFullError.exit_code, reason)
+    tell.outcomes.extend(failed(job.case, reason, "CaseError") for job in runner.at_hand)
+    tell.report(ENDED_EARLY, reason)
     sys.stderr.write(f"segcli: {reason}\n")
     sys.stderr.flush()
-    os._exit(DiskFullError.exit_code)
+    os._exit(ENDED_EARLY)
 
 
 def _streams(jobs: Sequence[Job], history: History) -> Iterator[Sequence[Job]]:
@@ -219,9 +290,9 @@ def _streams(jobs: Sequence[Job], history: History) -> Iterator[Sequence[Job]]:
             yield [job]
 
 
-def _scan_options(output: Path, settings: PredictSettings, model: LoadedModel) -> ScanOptions:
+def _scan_options(key: bytes, settings: PredictSettings, model: LoadedModel) -> ScanOptions:
     return ScanOptions(
-        key=case_key(output),
+        key=key,
         modality=model.card.modality,
         channels=len(model.card.channels),
         select=settings.select,
@@ -229,38 +300,3 @@ def _scan_options(output: Path, settings: PredictSettings, model: LoadedModel) -
         follow_links=settings.follow_links,
         settle=settings.settle,
     )
-
-
-def write_report(output: Path, report: Report, model: LoadedModel, segmenter: Segmenter, begun: float) -> None:
-    """``report.json`` beside the masks."""
-    shard = "" if report.shard is None else f"-{report.shard[0]}-of-{report.shard[1]}"
-    path = output / REPORT_NAME.replace(".json", f"{shard}.json")
-    content = {
-        "schema": REPORT_SCHEMA,
-        "exit_code": report.exit_code,
-        "counts": dict(report.counts),
-        "versions": {"segcli": version("segcli"), "torch": version("torch"), "python": platform.python_version()},
-        "model": {
-            "name": model.card.name,
-            "version": model.card.version,
-            "plugin": model.card.plugin,
-            "distribution": f"{model.plugin.distribution} {model.plugin.version}",
-            "weights_sha256": model.card.sha256,
-            "notes": list(model.notes),
-        },
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "device": str(segmenter.device),
-            "precision": segmenter.precision,
-            "batch": segmenter.batch,
-        },
-        "settings": dict(segmenter.settings.to_report()),
-        "seconds": round(time.time() - begun, 3),
-        "message": report.message,
-        "found": report.found,
-        "pending": list(report.pending),
-        "cases": [outcome.to_json() for outcome in report.outcomes],
-    }
-    write_bytes_atomically(path, (json.dumps(content, indent=1) + "\n").encode(), segmenter.settings.private)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from segcli.batch.key import hash_file, job_key, stat_of
-from segcli.batch.manifest import History, ManifestWriter
+from segcli.batch.manifest import DISK_FULL, History, ManifestWriter
+from segcli.batch.measures import geometry_of, slice_presence_of
 from segcli.batch.plan import failed, unchanged
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
@@ -36,7 +37,6 @@ ASSUMED_BYTES = 64 * 2**20
 
 READING = 16
 """Most cases read ahead, however small: each holds a file descriptor."""
-DISK_FULL = "the disk of the output folder is full: free some space, then run again"
 
 
 class DiskFullError(SegcliError):
@@ -57,6 +57,7 @@ class _Segmenting:
     delivery: Delivery
     stat: tuple[tuple[int, int, int], ...]
     key: str
+    seconds_writing: float = 0.0
 
 
 class Runner:
@@ -209,8 +210,11 @@ class Runner:
         job = working.job
         ours = str(job.case.output) in self._history.outputs
         target = Target(job.target, self._output, self._token, may_replace=ours)
+        start = time.perf_counter()
         try:
-            return write_mask(target, job.case, result.masks, self._request)
+            written = write_mask(target, job.case, result.masks, self._request)
+            working.seconds_writing = time.perf_counter() - start
+            return written
         except SegcliError:
             raise
         except Exception as error:
@@ -222,7 +226,6 @@ class Runner:
         self, working: _Segmenting, result: Segmented, future: Future[Written], told: Callable[[Outcome], None]
     ) -> None:
         case = working.job.case
-        start = time.perf_counter()
         try:
             written = _wait(future)
         except SegcliError as error:
@@ -244,12 +247,14 @@ class Runner:
                 orientation=geometry.orientation,
                 volumes=volumes(result, self._request),
                 presence=result.presence,
+                slice_presence=slice_presence_of(result),
+                geometry=geometry_of(working.delivery.parts),
                 tiles=result.tiles,
                 tiles_gated=result.tiles_gated,
                 seconds={
                     "read": round(working.delivery.seconds, 4),
                     "network": round(result.seconds, 4),
-                    "waited for writing": round(time.perf_counter() - start, 4),
+                    "write": round(working.seconds_writing, 4),
                 },
                 warnings=tuple(dict.fromkeys((*case.warnings, *working.delivery.warnings, *result.warnings))),
                 key=working.key,

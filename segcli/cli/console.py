@@ -1,13 +1,15 @@
-"""What a person (a table, a bar) or a log (plain or JSON lines, case ids only) gets to see of a run."""
+"""What a person gets to see of a run: on a terminal a bar, then a table; elsewhere a line for each case as it comes."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import rich.box
 import rich.console
@@ -16,6 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from segcli.outcome import Outcome, Report
+
+if TYPE_CHECKING:
+    from segcli.reporting.content import RunFacts
 
 
 def printable(name: str) -> str:
@@ -35,13 +40,18 @@ class ConsoleOptions:
 
 
 class Console:
-    """Listens to a run. On a terminal: a progress bar, then a table; elsewhere a line per case as it comes."""
+    """Listens to a run and tells it in words. Where the output is no terminal: no colour, and ids instead of paths."""
 
     def __init__(self, options: ConsoleOptions, output: Path) -> None:
         self._options = options
         self._output = output
-        self._terminal = sys.stdout.isatty() and not options.json
-        self._out = rich.console.Console(highlight=False, soft_wrap=not self._terminal)
+        self._terminal = sys.stdout.isatty()
+        self._out = rich.console.Console(
+            highlight=False,
+            soft_wrap=not self._terminal,
+            force_terminal=self._terminal,
+            color_system="auto" if self._terminal else None,  # whatever FORCE_COLOR says
+        )
         self._progress: Progress | None = None
         if self._terminal and options.progress and not options.quiet:
             self._progress = Progress(
@@ -59,8 +69,17 @@ class Console:
         if self._progress is not None:
             self._progress.stop()
 
-    def planned(self, jobs: int) -> None:
-        """So many cases will be run."""
+    def begun(self, facts: RunFacts) -> None:
+        """With ``-v``: model and device; with ``-vv``: versions and settings too."""
+        model, machine = facts.model, facts.machine
+        self._more(1, f"model {model['name']} {model['version']} ({model['plugin']}, {model['distribution']})")
+        self._more(1, f"{machine['device']}, {machine['precision']}, batches of {machine['batch']}")
+        self._more(2, ", ".join(f"{name} {value}" for name, value in facts.versions.items()))
+        self._more(2, ", ".join(f"{name} {value}" for name, value in facts.settings.items()))
+
+    def planned(self, jobs: int, found: int, seconds: float) -> None:
+        """So many cases will be run, of so many found."""
+        self._more(1, f"found {found} cases in {seconds:.1f} s, {jobs} to segment")
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, total=jobs)
 
@@ -69,48 +88,78 @@ class Console:
         if self._progress is not None and self._task is not None and outcome.tiles and outcome.status != "unchanged":
             self._progress.advance(self._task)
         if not self._terminal and not (self._options.quiet and outcome.status != "failed"):
-            self._line(outcome)
+            with silent_if_unread():
+                self._line(outcome)
 
     def show(self, report: Report) -> None:
         """The table and the sum, at the end."""
-        if self._terminal and not self._options.quiet:
+        with silent_if_unread():
+            if self._terminal:
+                self._show_cases(report)
+            if not self._options.quiet:
+                counts = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
+                where = f" → {printable(str(self._output))}" if self._terminal or self._options.paths else ""
+                self._out.print(f"{counts or 'no case found'}{where}", markup=False)
+        if report.message is not None:
+            print(f"segcli: {printable(report.message)}", file=sys.stderr)
+
+    def _show_cases(self, report: Report) -> None:
+        if not self._options.quiet:
             self._out.print(_table(report))
-        if self._terminal:
-            for outcome in report.outcomes:
-                if outcome.status == "failed" or (outcome.status == "skipped" and not self._options.quiet):
-                    style = "red" if outcome.status == "failed" else "dim"
-                    line = f"{outcome.status} {printable(outcome.name)}: {outcome.reason}"
-                    self._out.print(line, style=style, markup=False)
-                for warning in outcome.warnings if not self._options.quiet else ():
-                    self._out.print(f"warning {printable(outcome.name)}: {warning}", style="yellow", markup=False)
-        if report.message is not None and not self._options.json:
-            print(f"segcli: {report.message}", file=sys.stderr)
-        if not self._options.quiet and not self._options.json:
-            counts = (
-                ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items())) or "no case found"
-            )
-            where = f" → {self._output}" if self._terminal or self._options.paths else ""
-            self._out.print(f"{counts}{where}", markup=False)
+        for outcome in report.outcomes:
+            name = printable(outcome.name)
+            if outcome.status == "failed" or (outcome.status == "skipped" and not self._options.quiet):
+                style = "red" if outcome.status == "failed" else "dim"
+                self._out.print(f"{outcome.status} {name}: {printable(outcome.reason)}", style=style, markup=False)
+            for warning in outcome.warnings if not self._options.quiet else ():
+                self._out.print(f"warning {name}: {printable(warning)}", style="yellow", markup=False)
+            for line in self._details(outcome):
+                self._out.print(f"{name}: {line}", style="dim", markup=False)
 
     def _line(self, outcome: Outcome) -> None:
-        named = self._options.paths
-        if self._options.json:
-            value = outcome.to_json()
-            for hidden in ("stat", "key", "sha256"):
-                del value[hidden]
-            if not named:
-                del value["name"], value["output"]
-            print(json.dumps(value), flush=True)
-            return
-        parts = [printable(outcome.name) if named else outcome.id, outcome.format or "-", outcome.status]
+        name = printable(outcome.name) if self._options.paths else outcome.id
+        parts = [name, outcome.format or "-", outcome.status]
         if outcome.reason:
-            parts.append(outcome.reason)
+            parts.append(printable(outcome.reason))
         parts += [f"{name} {_volume(found)}" for name, found in outcome.volumes.items() if found["pixels"]]
         if outcome.tiles:
             parts.append(f"gated {outcome.tiles_gated}/{outcome.tiles}")
         self._out.print(" | ".join(parts), markup=False)
         for warning in outcome.warnings:
-            self._out.print(f"{parts[0]} | warning: {warning}", markup=False)
+            self._out.print(f"{name} | warning: {printable(warning)}", markup=False)
+        for line in self._details(outcome):
+            self._out.print(f"{name} | {line}", markup=False)
+
+    def _details(self, outcome: Outcome) -> Iterator[str]:
+        if self._options.verbose >= 1 and not self._options.quiet and outcome.seconds:
+            yield "seconds: " + ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in outcome.seconds.items())
+        if self._options.verbose >= 1 and not self._options.quiet and outcome.presence:
+            yield "presence: " + ", ".join(f"{label} {score:.3f}" for label, score in outcome.presence.items())
+        if self._options.verbose >= 2 and not self._options.quiet and outcome.key:
+            yield f"key {outcome.key}, SHA-256 of the mask {outcome.sha256}"
+
+    def _more(self, verbosity: int, text: str) -> None:
+        if self._options.verbose >= verbosity and not self._options.quiet:
+            with silent_if_unread():
+                self._out.print(printable(text), markup=False)
+
+
+@contextlib.contextmanager
+def silent_if_unread() -> Iterator[None]:
+    """Nobody reads on, or the log's disk is full: no reason to end the run, but from here on it is silent."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+
+
+def printable(text: str | None) -> str:
+    """``text`` with everything escaped that could move a cursor, end a line, or not be encoded."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text or "")
 
 
 def _table(report: Report) -> Table:
@@ -128,7 +177,7 @@ def _table(report: Report) -> Table:
             "\n".join(found) or f"none ({outcome.reason})",
             f"{outcome.tiles_gated / outcome.tiles:.0%}" if outcome.tiles else "",
             "unchanged" if outcome.status == "unchanged" else f"{sum(outcome.seconds.values()):.2f}",
-            rich.markup.escape(printable(outcome.output or "")),
+            rich.markup.escape(printable(outcome.output)),
         )
     return table
 

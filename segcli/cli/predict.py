@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import click
 
 from segcli.cli.console import Console, ConsoleOptions
+from segcli.cli.json_log import JsonLog
 from segcli.cli.options import plugins_option, predict_options
 from segcli.errors import UsageError
 from segcli.settings import PredictSettings
@@ -57,22 +60,27 @@ def predict(
     for note in () if quiet else loaded.notes:
         click.echo(f"note: {note}", err=True)
     interrupt = Interrupt()
-    _listen(interrupt)
     options = ConsoleOptions(quiet, verbose, not no_progress, log_format == "json", log_paths)
-    with Console(options, target) as console:
+    with _signals(interrupt), JsonLog(options) if options.json else Console(options, target) as console:
         report = run(inputs, target, loaded, chosen, console, interrupt)
     console.show(report)
     return report.exit_code
 
 
-def _listen(interrupt: Any) -> None:
-    """The first signal drains the run, the second ends it at once."""
+@contextlib.contextmanager
+def _signals(interrupt: Any) -> Iterator[None]:
+    """The first signal drains the run if there is something to drain; the second ends it at once."""
 
     def heard(number: int, _: FrameType | None) -> None:
-        if interrupt.code is not None:
-            raise SystemExit(128 + number)
+        ending = interrupt.at_once or interrupt.code is not None
         interrupt.code = 128 + number
+        if ending:
+            raise SystemExit(interrupt.code)
         click.echo("segcli: finishing what is in flight; once more to stop at once", err=True)
 
-    signal.signal(signal.SIGINT, heard)
-    signal.signal(signal.SIGTERM, heard)
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -74,13 +74,14 @@ def write_mask(
         return _replace(target, request.settings.private, f"{target.token}-{case.id}", write, verify)
 
 
-def write_bytes_atomically(path: Path, data: bytes, private: bool = False) -> Written:
-    """Write a report or list; its folder must exist. Raises WriteError."""
+def write_bytes_atomically(path: Path, data: bytes, private: bool = False, token: str = "") -> Written:
+    """Write a report or list; its folder must exist. ``token``: as in :class:`Target`. Raises WriteError.
+
+    The temporary name depends on nothing else, so what a killed process left is replaced by the next.
+    """
     with _as_write_error(path.parent):
-        token = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
-        return _replace(
-            Target(path, path.parent), private, f"{os.getpid()}-{token}", lambda temporary: _fill(temporary, data)
-        )
+        word = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+        return _replace(Target(path, path.parent), private, f"{token}-{word}", lambda temporary: _fill(temporary, data))
 
 
 def remove_stale_temporaries(folder: Path, token: str = "") -> int:
@@ -127,7 +128,7 @@ def _replace(
         if not target.may_replace and os.path.lexists(target.path):
             return _left_in_place(target.path, written)
         temporary.replace(target.path)
-        _flush_folder(target.path.parent)
+        flush_folder(target.path.parent)
     finally:
         temporary.unlink(missing_ok=True)
     return written
@@ -157,7 +158,7 @@ def _flushed(path: Path) -> Written:
         return Written(digest, stream.seek(0, os.SEEK_END))
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the rename itself last; some network file systems refuse this for folders, and then nothing can be done."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -193,7 +194,7 @@ def _make_folders(target: Target, private: bool) -> None:
         except FileExistsError:
             pass
         else:
-            _flush_folder(parent)
+            flush_folder(parent)
         if not folder.resolve().is_relative_to(output):
             raise WriteError("a link in the output folder leads out of it: remove the link or choose another -o")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +36,14 @@ def picture(path: Path, seed: int) -> None:
 
 
 @pytest.fixture
-def predict(model: Path, pictures: Path, tmp_path: Path) -> Iterator[Callable[..., int]]:
+def predict(model: Path, pictures: Path, tmp_path: Path) -> Callable[..., int]:
     """``predict("--strict")`` segments the pictures into ``out``; returns the exit code."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def call(*options: str, source: Path = pictures, output: Path | None = tmp_path / "out") -> int:
         where = [] if output is None else ["-o", str(output)]
         return run(["predict", str(source), "-m", str(model), *where, "--device", "cpu", *options])
 
-    yield call
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return call
 
 
 @pytest.fixture
