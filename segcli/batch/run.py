@@ -45,6 +45,10 @@ class Listener(Protocol):
         """One more case has an outcome."""
         ...
 
+    def progress(self, done: int, total: int) -> None:
+        """So many of the tiles of the next case to have an outcome are done."""
+        ...
+
 
 @dataclass
 class Interrupt:
@@ -179,7 +183,7 @@ def _run(
             hung = partial(_end_hung, runner, outcomes, report_now)
             with Watchdog(settings.case_timeout, hung) as watchdog:
                 for stream in _streams(jobs, books.history):
-                    runner.run(stream, told, watchdog)
+                    runner.run(stream, told, listener.progress, watchdog)
         ended, message = interrupt.code, None if interrupt.code is None else "a signal ended the run"
         books.manifest.ended()
     except OSError as error:

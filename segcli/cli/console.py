@@ -37,6 +37,7 @@ class Console:
         self._output = output
         self._terminal = sys.stdout.isatty() and not options.json
         self._out = rich.console.Console(highlight=False, soft_wrap=not self._terminal)
+        self._finished = 0
         self._progress: Progress | None = None
         if self._terminal and options.progress and not options.quiet:
             self._progress = Progress(
@@ -59,10 +60,16 @@ class Console:
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, total=jobs)
 
+    def progress(self, done: int, total: int) -> None:
+        """So many of the tiles of the next case are done: the bar moves within a case too."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._finished + done / max(1, total))
+
     def told(self, outcome: Outcome) -> None:
         """One more case has an outcome."""
         if self._progress is not None and self._task is not None and outcome.tiles and outcome.status != "unchanged":
-            self._progress.advance(self._task)
+            self._finished += 1
+            self._progress.update(self._task, completed=self._finished)
         if not self._terminal and not (self._options.quiet and outcome.status != "failed"):
             self._line(outcome)
 

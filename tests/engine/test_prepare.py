@@ -39,12 +39,12 @@ def test_all_48_orientations_reach_the_network_alike_and_come_back(orientation):
     steps = np.array(geometry.axes)[::-1]  # directions of slice, row, column
     world = np.tensordot(steps.T, index, axes=1)  # x, y, z of every voxel
     prepared = [prepare(Image(np.ascontiguousarray(w)[:, None], geometry), wanted, None) for w in world]
-    x, y, z = (p.pixels[:, 0] for p in prepared)
+    x, y, z = (p.source.pixels[:, 0] for p in prepared)
     assert (np.diff(x, axis=2) == 1).all()
     assert (np.diff(y, axis=1) == 1).all()
     assert (np.abs(np.diff(z, axis=0)) == 1).all()  # a 2-D network does not care which slice comes first
     for source, p in zip(world, prepared, strict=True):
-        assert np.array_equal(p.turn.undo(p.pixels[:, 0]), source)
+        assert np.array_equal(p.turn.undo(p.source.pixels[:, 0]), source)
 
 
 def test_coarse_slices_are_not_sliced_anew():
@@ -68,16 +68,16 @@ def test_a_source_without_spacing_says_so_and_the_users_word_counts():
 def test_zscore_leaves_padding_out_of_the_statistics():
     pixels = np.array([[[[1, 3, 1000]]]], np.int16)
     part = Image(pixels, valid=np.array([[[True, True, False]]]))
-    values = prepare(part, card(intensity=Intensity("zscore")), None).unit(0, card(intensity=Intensity("zscore")))
+    values = prepare(part, card(intensity=Intensity("zscore")), None).unit(0)
     assert values[0, 0, :2].tolist() == [-1.0, 1.0]
 
 
 def test_a_constant_image_is_not_an_error():
     wanted = card(intensity=Intensity("zscore"))
-    assert prepare(Image(np.full((1, 1, 3, 3), 7)), wanted, None).unit(0, wanted).unique().tolist() == [0.0]
+    assert prepare(Image(np.full((1, 1, 3, 3), 7)), wanted, None).unit(0).unique().tolist() == [0.0]
 
 
 def test_window_is_clipped_to_0_1():
     wanted = card(intensity=Intensity("window", low=0, high=10))
     part = Image(np.array([[[[-5, 5, 20]]]], np.int16))
-    assert prepare(part, wanted, None).unit(0, wanted).flatten().tolist() == [0.0, 0.5, 1.0]
+    assert prepare(part, wanted, None).unit(0).flatten().tolist() == [0.0, 0.5, 1.0]

@@ -89,7 +89,7 @@ def test_gate_skips_the_decoder_and_changes_nothing_where_it_is_right():
     pixels[0, 0, 3:5, 3:5] = 150
     gate = Gate((0.5,), (1000,), (10,), (1.0,), (0.99,), (1.0,), 1.0)
     network = Gated()
-    with_gate = one(network, Image(pixels), card(gate=gate))
+    with_gate = one(network, Image(pixels), card(gate=gate), PredictSettings(device="cpu", batch=1))
     assert network.decoded == with_gate.tiles - with_gate.tiles_gated == 1
     assert np.array_equal(with_gate.masks[0].pixels, one(Threshold(), Image(pixels)).masks[0].pixels)
     assert with_gate.presence == {"object": 1.0}
