@@ -85,10 +85,11 @@ class Pipeline:
         _attempt(self._decode_batch, [tile for tile in tiles if tile.work.error is None])
 
     def _decode_batch(self, tiles: Sequence[Tile], batch: int) -> None:
-        whole = tiles[0].batch_features
         features = [tile.features for tile in tiles if tile.features is not None]
-        if whole is not None and len(tiles) == batch and all(tile.batch_features is whole for tile in tiles):
-            features = [whole]
+        whole = tiles[0].batch_features
+        same = all(tile.batch_features is whole for tile in tiles)
+        if whole is not None and same and len(tiles) == len(whole[0]) == batch:
+            features = [whole]  # nothing to copy together
         kept = torch.tensor([tile.kept for tile in tiles])
         for tile, probabilities in zip(tiles, self._inference.decode(features, kept, batch), strict=True):
             tile.features = tile.batch_features = None

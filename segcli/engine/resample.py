@@ -76,7 +76,7 @@ class Resample:
         weight = np.maximum(0, 1 - np.abs(index + 0.5 - centre) / reach)
         weight[index >= last] = 0
         weight /= weight.sum(axis=0)
-        return np.minimum(index, self.old - 1), weight.astype(np.float32)
+        return np.minimum(index, last - 1), weight.astype(np.float32)
 
 
 def resize(values: Tensor, size: Sequence[int]) -> Tensor:

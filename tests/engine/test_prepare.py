@@ -81,3 +81,35 @@ def test_window_is_clipped_to_0_1():
     wanted = card(intensity=Intensity("window", low=0, high=10))
     part = Image(np.array([[[[-5, 5, 20]]]], np.int16))
     assert prepare(part, wanted, None).unit(0).flatten().tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("step", "neighbours"),
+    [
+        (3.0, [3, 4, 5, 6, 7]),  # as trained
+        (1.0, [0, 2, 5, 8, 9]),  # three thin slices for one thick, beyond the stack the last one
+        (2.0, [2, 3, 5, 7, 8]),  # 1.5 and 3 slices away
+        (4.4, [4, 4, 5, 6, 6]),  # .7 and 1.4 slices away
+        (4.6, [5, 5, 5, 5, 5]),  # more than half as far again: no context at all
+        (None, [3, 4, 5, 6, 7]),
+    ],
+)
+def test_context_is_looked_for_in_mm_where_the_card_states_them(step, neighbours):
+    wanted = card(context_slices=2, spacing=(3.0, 1.0, 1.0))
+    part = image("LPS", (10, 4, 4), slice_spacing=step)
+    assert prepare(part, wanted, None).neighbours(5) == neighbours
+
+
+def test_a_single_slice_is_its_own_context():
+    wanted = card(context_slices=1, spacing=(3.0, 1.0, 1.0))
+    assert prepare(image("LPS", (1, 4, 4), slice_spacing=3.0), wanted, None).neighbours(0) == [0, 0, 0]
+
+
+def test_context_without_a_slice_spacing_of_the_card_is_the_next_slice():
+    wanted = card(context_slices=1, spacing=(1.0, 1.0))
+    assert prepare(image("LPS", (5, 4, 4), slice_spacing=9.0), wanted, None).neighbours(2) == [1, 2, 3]
+
+
+def test_three_spacings_of_a_context_card_leave_the_slices_as_they_are():
+    wanted = card(context_slices=1, spacing=(3.0, 1.0, 1.0))
+    assert prepare(image("LPS", (5, 4, 4), spacing=(2.0, 1.0), slice_spacing=1.0), wanted, None).grid == (5, 8, 4)
