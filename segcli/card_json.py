@@ -77,8 +77,10 @@ def _tile_problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
             yield "margin", "must leave something of the tile"
         if not 0 <= overlap < tile - 2 * margin:
             yield "overlap", "must be at least 0 and smaller than the tile without its margins"
-    if card.spacing is not None and (len(card.spacing) != card.spatial_dims or any(step <= 0 for step in card.spacing)):
-        yield "spacing", f"must be {card.spatial_dims} positive numbers (mm), or null"
+    if card.spacing is not None:
+        lengths = (2, 3) if card.context_slices else (card.spatial_dims,)
+        if len(card.spacing) not in lengths or any(step <= 0 for step in card.spacing):
+            yield "spacing", f"must be {' or '.join(map(str, lengths))} positive numbers (mm), or null"
     if card.orientation is not None and not _is_orientation(card.orientation):
         yield "orientation", "must be three letters such as LPS, one of each pair L/R, P/A, S/I, or null"
 

@@ -82,8 +82,9 @@ class ModelCard:
     """What was trained, as ``config.json`` of a model folder states it.
 
     ``spacing`` (mm) and ``orientation`` (towards what the column, row and slice index increase, e.g. ``LPS``) are
-    None where the network takes images as stored. ``margin`` is what a valid convolution loses on each side, in
-    pixels. ``modality`` None means any.
+    None where the network takes images as stored. A 2-D card with ``context_slices`` may state three spacings, slices
+    first: the k-th neighbour is then the slice nearest to k times that far away. ``margin`` is what a valid convolution
+    loses on each side, in pixels. ``modality`` None means any.
     """
 
     plugin: str

@@ -44,6 +44,8 @@ def test_a_card_survives_writing_and_reading(folder):
         ({"spacing": [float("inf"), 1]}, "Infinity"),
         ({"modality": "mr"}, "modality"),
         ({"modality": ""}, "modality"),
+        ({"spacing": [3, 1, 1]}, "spacing must be 2 positive"),
+        ({"context_slices": 1, "spacing": [3, 1, 1, 1]}, "spacing must be 2 or 3 positive"),
         ({"intensity": {"kind": "window"}}, "intensity"),
         ({"intensity": {"kind": "window", "lo": 1}}, "lo"),
     ],

@@ -26,6 +26,7 @@ def facts_of(model: LoadedModel, segmenter: Segmenter) -> RunFacts:
             "plugin": card.plugin,
             "distribution": f"{model.plugin.distribution} {model.plugin.version}",
             "weights_sha256": card.sha256,
+            "notes": list(model.notes),
             "labels": [
                 {"value": label.value, "segment": number, "name": label.name}
                 for number, label in enumerate(card.labels, 1)

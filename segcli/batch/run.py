@@ -60,6 +60,10 @@ class Listener(Protocol):
         """One more case has an outcome."""
         ...
 
+    def progress(self, done: int, total: int) -> None:
+        """So many of the tiles of the next case to have an outcome are done."""
+        ...
+
 
 @dataclass
 class Interrupt:
@@ -251,7 +255,7 @@ def _run(
             )
             with Watchdog(settings.case_timeout, partial(_end_hung, runner, tell)) as watchdog:
                 for stream in _streams(jobs, books.history):
-                    runner.run(stream, tell.told, watchdog)
+                    runner.run(stream, tell.told, listener.progress, watchdog)
         ended, message = interrupt.code, None if interrupt.code is None else "a signal ended the run"
         books.manifest.ended()
     except (DiskFullError, ManifestError) as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from segcli.batch.host import EngineHost
 from segcli.batch.key import hash_file, job_key, stat_of
 from segcli.batch.manifest import DISK_FULL, History, ManifestWriter
 from segcli.batch.measures import geometry_of, slice_presence_of
@@ -25,7 +26,7 @@ from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
 from segcli.formats.interface import MaskRequest, ReadRequest
 from segcli.formats.messages import Delivery
 from segcli.formats.readers import Readers
-from segcli.image import Image
+from segcli.image import Geometry, Image
 from segcli.outcome import Job, Outcome
 
 POLL = 0.2
@@ -94,11 +95,21 @@ class Runner:
         """Jobs that went into the network and have not come out of it."""
         return tuple(self._at_hand.values())
 
-    def run(self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog) -> None:
-        """Run all jobs, telling each outcome once it is on the disk. Raises DiskFullError if the disk is full."""
+    def run(
+        self,
+        jobs: Sequence[Job],
+        told: Callable[[Outcome], None],
+        progress: Callable[[int, int], None],
+        watchdog: Watchdog,
+    ) -> None:
+        """Run all jobs, telling each outcome once it is on the disk. Raises DiskFullError if the disk is full.
+
+        ``progress``: hears after each batch how many tiles of how many of the case in the network are done.
+        """
+        host = EngineHost(progress, watchdog)
         pending: deque[tuple[_Segmenting, Segmented, Future[Written]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="segcli-writer") as writer:
-            for working, result in self._segmenter.segment(self._read_all(jobs, told, watchdog)):
+            for working, result in self._segmenter.segment(self._read_all(jobs, told, watchdog), host):
                 watchdog.resting()
                 self._at_hand.pop(working.job.case.id)
                 if self._request.settings.strict and isinstance(result, Segmented) and result.warnings:
@@ -245,7 +256,7 @@ class Runner:
                 shape=case.shape or tuple(working.delivery.parts[0].shape[i] for i in (0, 2, 3)),
                 spacing=geometry.spacing or case.spacing,
                 orientation=geometry.orientation,
-                volumes=volumes(result, self._request),
+                volumes=volumes(result, [part.geometry for part in working.delivery.parts], self._request),
                 presence=result.presence,
                 slice_presence=slice_presence_of(result),
                 geometry=geometry_of(working.delivery.parts),
@@ -279,15 +290,20 @@ class Runner:
         told(outcome)
 
 
-def volumes(result: Segmented, request: MaskRequest) -> dict[str, dict[str, float | None]]:
-    """Label name → pixels, and mm³ where the source states its spacing in all three directions."""
+def volumes(
+    result: Segmented, geometries: Sequence[Geometry], request: MaskRequest
+) -> dict[str, dict[str, float | None]]:
+    """Label name → pixels, and mm³ where the source states its spacing in all three directions.
+
+    ``geometries``: of the parts.
+    """
     found: dict[str, dict[str, float | None]] = {}
     for label in request.card.labels:
         pixels = 0
         volume: float | None = 0.0
-        for mask in result.masks:
-            count = int(np.count_nonzero(mask.pixels == label.value))
-            voxel = mask.geometry.voxel_volume
+        for counts, geometry in zip(result.counts, geometries, strict=True):
+            count = counts[label.value]
+            voxel = geometry.voxel_volume
             pixels += count
             volume = None if voxel is None or volume is None else volume + count * voxel
         found[label.name] = {"pixels": pixels, "mm3": volume}

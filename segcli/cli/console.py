@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from segcli.reporting.content import RunFacts
 
 
-def printable(name: str) -> str:
-    """``name`` on one line: a file name may hold line breaks and control characters."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
-
-
 @dataclass(frozen=True)
 class ConsoleOptions:
     """How much is shown, and how. ``paths``: show paths although the output is no terminal."""
@@ -52,6 +47,7 @@ class Console:
             force_terminal=self._terminal,
             color_system="auto" if self._terminal else None,  # whatever FORCE_COLOR says
         )
+        self._finished = 0
         self._progress: Progress | None = None
         if self._terminal and options.progress and not options.quiet:
             self._progress = Progress(
@@ -83,10 +79,16 @@ class Console:
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, total=jobs)
 
+    def progress(self, done: int, total: int) -> None:
+        """So many of the tiles of the next case are done: the bar moves within a case too."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._finished + done / max(1, total))
+
     def told(self, outcome: Outcome) -> None:
         """One more case has an outcome."""
         if self._progress is not None and self._task is not None and outcome.tiles and outcome.status != "unchanged":
-            self._progress.advance(self._task)
+            self._finished += 1
+            self._progress.update(self._task, completed=self._finished)
         if not self._terminal and not (self._options.quiet and outcome.status != "failed"):
             with silent_if_unread():
                 self._line(outcome)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from segcli.engine.tiles import Layout
 from segcli.errors import UsageError
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -55,3 +56,12 @@ def choose_batch(wanted: int | None, device: torch.device, tile: Sequence[int]) 
     if wanted is not None:
         return wanted
     return max(1, min(64, BATCH_PIXELS[device.type] // math.prod(tile)))
+
+
+def accumulators_device(device: torch.device, layout: Layout, outputs: int, memory: int) -> torch.device:
+    """Where a unit's tiles are blended: on the device, or on the CPU where its band passes half of ``memory`` (bytes).
+
+    A rule of sizes, not of what is free just now: the same input must give the same bytes.
+    """
+    pixels = layout.returned[0] * math.prod(layout.size[1:])
+    return device if 4 * pixels * (2 * outputs + 1) <= memory // 2 else torch.device("cpu")

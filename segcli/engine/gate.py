@@ -35,17 +35,19 @@ def keep(presence: Tensor, taus: tuple[float, ...] | None) -> Tensor:
 def gated_probabilities(logits: Tensor, kept: Tensor, activation: str) -> Tensor:
     """Logits ``[B, K, *spatial]`` and kept ``[B, labels]`` → probabilities, float32, in which absent labels are 0.
 
+    ``kept`` lies on the CPU, ``logits`` anywhere.
+
     Probabilities are gated, never logits: a logit of 0 would be a probability of one half.
     """
     logits = logits.float()
-    shape = (*kept.shape, *(1 for _ in logits.shape[2:]))
-    if activation == "sigmoid":
-        return logits.sigmoid() * kept.reshape(shape)
-    kept = torch.cat([torch.ones_like(kept[:, :1]), kept], dim=1)
-    shape = (*kept.shape, *(1 for _ in logits.shape[2:]))
-    if activation == "softmax":
-        return logits.masked_fill(~kept.reshape(shape), float("-inf")).softmax(dim=1)
-    rest = logits * kept.reshape(shape)
     if bool(kept.all()):
-        return rest
+        return logits.sigmoid() if activation == "sigmoid" else logits.softmax(1) if activation == "softmax" else logits
+    if activation != "sigmoid":
+        kept = torch.cat([torch.ones_like(kept[:, :1]), kept], dim=1)
+    there = kept.reshape(*kept.shape, *(1 for _ in logits.shape[2:])).to(logits.device)
+    if activation == "sigmoid":
+        return logits.sigmoid() * there
+    if activation == "softmax":
+        return logits.masked_fill(~there, float("-inf")).softmax(dim=1)
+    rest = logits * there
     return rest / rest.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

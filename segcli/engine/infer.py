@@ -1,8 +1,8 @@
-"""One stream of tiles through encoder, gate and decoder in batches of one fixed shape."""
+"""Batches of one fixed shape through encoder, gate and decoder of a network on its device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +10,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segcli.contract import GatedNetwork, ModelCard
+from segcli.contract import Features, GatedNetwork, ModelCard
 from segcli.engine.device import TYPES
 from segcli.engine.gate import gated_probabilities, keep
 from segcli.errors import CaseError, UsageError
 
 
 @dataclass(frozen=True)
-class TileResult:
-    """``probabilities`` ``[K, *tile]``, None if no label was kept; ``kept``, ``presence`` ``[labels]``; on the CPU."""
+class Encoded:
+    """``features``: batch on axis 0, padding included. ``kept``, ``presence``: ``[tile, label]`` on the CPU, unpadded.
 
-    probabilities: Tensor | None
+    ``presence`` is None for a network without a presence head; its features are the pixels.
+    """
+
+    features: Features
     kept: Tensor
     presence: Tensor | None
 
 
 class Inference:
-    """Runs a network on tiles. ``taus``: presence thresholds a label, None for no gate."""
+    """Runs a network in two steps, so that survivors of several encoder batches fill one decoder batch.
+
+    Every batch is padded to its full size: what a tile becomes does not depend on how many share its batch.
+    ``taus``: presence thresholds a label, None for no gate.
+    """
 
     def __init__(self, network: nn.Module, card: ModelCard, taus: tuple[float, ...] | None) -> None:
         self.network = network
@@ -43,47 +50,52 @@ class Inference:
         except RuntimeError as error:
             first = str(error).splitlines()[0][:200]
             raise UsageError(f"--device {device}: the network cannot run there: {first}") from error
-        if self.card.spatial_dims == 2 and device.type != "mps":
+        if self._channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
     @torch.inference_mode()
-    def run(self, tiles: Sequence[Tensor], batch: int) -> Iterator[TileResult]:
-        """Up to ``batch`` tiles ``[C, *tile]``, padded to exactly ``batch``, → one result a tile, in order."""
-        stacked = torch.stack([*tiles, *[torch.zeros_like(tiles[0])] * (batch - len(tiles))]).to(self.device)
-        if self.card.spatial_dims == 2:
+    def encode(self, tiles: Sequence[Tensor], batch: int) -> Encoded:
+        """Up to ``batch`` tiles ``[C, *tile]`` float32 on the device."""
+        stacked = torch.stack([*tiles, *[torch.zeros_like(tiles[0])] * (batch - len(tiles))])
+        if self._channels_last:
             stacked = stacked.contiguous(memory_format=torch.channels_last)
-        labels = len(self.card.labels)
+        if not isinstance(self.network, GatedNetwork):
+            return Encoded((stacked,), torch.ones(len(tiles), len(self.card.labels), dtype=torch.bool), None)
         with self._autocast():
-            if not isinstance(self.network, GatedNetwork):
-                everything = torch.ones(len(tiles), labels, dtype=torch.bool)
-                logits = self.network(stacked)[: len(tiles)]
-                yield from self._results(logits, everything, None)
-                return
             features = self.network.encode(stacked)
-            presence = self.network.presence(features).float().sigmoid()[: len(tiles)].cpu()
-            kept = keep(presence, self.taus)
-            alive = torch.nonzero(kept.any(dim=1)).flatten()
-            decoded: dict[int, TileResult] = {}
-            if len(alive):
-                chosen = features if len(alive) == batch else tuple(f[alive.to(f.device)] for f in features)
-                results = self._results(self.network.decode(chosen), kept[alive], presence[alive])
-                decoded = dict(zip(alive.tolist(), results, strict=True))
-        for index in range(len(tiles)):
-            yield decoded.get(index, TileResult(None, kept[index], presence[index]))
+            presence = self.network.presence(features)[: len(tiles)].float().sigmoid().cpu()
+        if not bool(torch.isfinite(presence).all()):
+            raise CaseError("the network's presence is not a number; try --precision float32")
+        return Encoded(features, keep(presence, self.taus), presence)
 
-    def _results(self, logits: Tensor, kept: Tensor, presence: Tensor | None) -> Iterator[TileResult]:
+    @torch.inference_mode()
+    def decode(self, features: Sequence[Features], kept: Tensor, batch: int) -> Tensor:
+        """Features of up to ``batch`` tiles (``[1, ...]`` each, or one full batch) and ``kept`` ``[tile, label]``.
+
+        Returns probabilities ``[tile, K, *returned]``, float32, on the device, absent labels 0. Raises CaseError if
+        the network returns another shape than the card says.
+        """
+        if len(features) == 1 and len(features[0][0]) == batch:
+            full = features[0]
+        else:
+            missing = batch - len(features)
+            full = tuple(
+                torch.cat([*maps, *[torch.zeros_like(maps[0])] * missing]) for maps in zip(*features, strict=True)
+            )
+        with self._autocast():
+            logits = self.network.decode(full) if isinstance(self.network, GatedNetwork) else self.network(full[0])
         expected = (
             self.card.network_outputs,
             *(t - 2 * m for t, m in zip(self.card.tile, self.card.margin, strict=True)),
         )
         if tuple(logits.shape[1:]) != expected:
             raise CaseError(f"the network returned {tuple(logits.shape[1:])} a tile, the card says {expected}")
-        probabilities = gated_probabilities(logits, kept.to(logits.device), self.card.activation).cpu()
-        if not bool(torch.isfinite(probabilities).all()):
-            raise CaseError("the network returned a value that is not a number; try --precision float32")
-        for index, each in enumerate(probabilities):
-            yield TileResult(each, kept[index], None if presence is None else presence[index])
+        return gated_probabilities(logits[: len(kept)], kept, self.card.activation)
+
+    @property
+    def _channels_last(self) -> bool:
+        return self.card.spatial_dims == 2 and self.device.type != "mps"
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(

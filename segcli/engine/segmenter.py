@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segcli.contract import GatedNetwork, ModelCard
-from segcli.engine.device import choose_batch, choose_device, choose_precision
+from segcli.engine.device import accumulators_device, choose_batch, choose_device, choose_precision
 from segcli.engine.gate import thresholds
-from segcli.engine.infer import Inference, TileResult
-from segcli.engine.prepare import Prepared, prepare, resize
-from segcli.engine.stitch import Stitch, decide
-from segcli.engine.tiles import padding, positions, window
+from segcli.engine.infer import Inference
+from segcli.engine.pipeline import Pipeline
+from segcli.engine.prepare import Prepared, prepare
+from segcli.engine.tiles import Layout, window
+from segcli.engine.work import Blend, PartWork, Tile, Unit, Work
 from segcli.errors import CaseError
-from segcli.image import Image, LabelMap
+from segcli.image import BandSink, BandSource, LabelMap
 from segcli.settings import PredictSettings
 
 K = TypeVar("K", bound=Hashable)
+K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
+
+MOST_CASES = 32
+"""Cases that may wait for survivors of later ones to fill a decoder batch with theirs."""
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """What became of one case. ``presence``: label name → the highest score of its tiles; None without a head.
+    """What became of one case.
 
-    ``slice_presence``: the same per part and unit (slice of a 2-D model). ``seconds``: time in the network, shared
-    by tile count. ``empty_reason``: why no label was found (``gate`` or ``threshold``), None if one was.
+    ``masks``: one a part, empty where the parts went to sinks. ``counts``: per part, label value → pixels.
+    ``presence``: label name → the highest score of its tiles; None without a head. ``slice_presence``: the same per
+    part and unit (slice of a 2-D model). ``seconds``: time in the network, shared by tile count. ``empty_reason``: why
+    no label was found (``gate`` or ``threshold``), None if one was.
     """
 
     masks: tuple[LabelMap, ...]
+    counts: tuple[Mapping[int, int], ...]
     presence: Mapping[str, float] | None
     slice_presence: tuple[tuple[Mapping[str, float], ...], ...] | None
     tiles: int
@@ -45,33 +50,35 @@ class Segmented:
     empty_reason: str | None
 
 
-@dataclass
-class _Unit:
-    """A slice (2-D) or stack (3-D) on its way: tiles still missing, their blend so far."""
+class Host(Protocol[K_contra]):
+    """Whoever runs the engine: asked about cases, and told after each batch how far they are."""
 
-    work: _Work
-    part: int
-    index: int
-    missing: int
-    stitch: Stitch
-    pad: list[tuple[int, int]]
-    presence: Tensor
+    def sink(self, key: K_contra, part: int) -> BandSink | None:
+        """Where the mask of a part goes as it grows; None: into memory."""
+        ...
+
+    def spent(self, key: K_contra) -> float:
+        """Seconds of the case's deadline that were used before it came here."""
+        ...
+
+    def progress(self, key: K_contra, done: int, total: int) -> None:
+        """So many of the tiles of the oldest case in flight are done. Called after every batch."""
+        ...
 
 
-@dataclass
-class _Work:
-    """A case on its way."""
+class Alone(Generic[K]):
+    """The host of a caller who wants masks in memory and nothing else."""
 
-    key: Any
-    parts: tuple[Image, ...]
-    prepared: list[Prepared] = field(default_factory=list)
-    results: list[NDArray[Any]] = field(default_factory=list)
-    presence: list[list[Tensor]] = field(default_factory=list)
-    missing: int = 0
-    tiles: int = 0
-    gated: int = 0
-    seconds: float = 0.0
-    error: CaseError | None = None
+    def sink(self, key: K, part: int) -> BandSink | None:
+        """Into memory."""
+        return None
+
+    def spent(self, key: K) -> float:
+        """Nothing."""
+        return 0.0
+
+    def progress(self, key: K, done: int, total: int) -> None:
+        """Nobody listens."""
 
 
 class Segmenter:
@@ -85,162 +92,137 @@ class Segmenter:
         self.batch = choose_batch(settings.batch, self.device, card.tile)
         self.taus = thresholds(card, network, settings.gate)
         self._inference = Inference(network, card, self.taus).to(self.device, self.precision)
-        self._valid_tile = tuple(t - 2 * m for t, m in zip(card.tile, card.margin, strict=True))
-        self._overlap = card.overlap
-        if settings.overlap is not None:
-            self._overlap = tuple(int(settings.overlap * size) for size in self._valid_tile)
-        self._window = torch.from_numpy(window(self._valid_tile))
-        values = [label.value for label in card.labels]
-        self._dtype = np.uint8 if max(values) <= 255 else np.uint16
-        self._values = values
+        self._window = torch.from_numpy(window([t - 2 * m for t, m in zip(card.tile, card.margin, strict=True)]))
+        self._largest = max(label.value for label in card.labels)
 
-    def segment(self, cases: Iterable[tuple[K, tuple[Image, ...]]]) -> Iterator[tuple[K, Segmented | CaseError]]:
+    def segment(
+        self, cases: Iterable[tuple[K, Sequence[BandSource]]], host: Host[K] | None = None
+    ) -> Iterator[tuple[K, Segmented | CaseError]]:
         """Segment a stream of cases, yielding each in its turn as soon as its last tile is done.
 
-        Tiles of neighbouring cases share batches, so up to one batch of later cases is taken before a case ends.
-        A case that cannot be segmented comes back as its CaseError; the others go on.
+        Tiles of neighbouring cases share batches, so some later cases are taken before a case ends. A case that
+        cannot be segmented comes back as its CaseError; the others go on. Sinks are written to, never finished.
         """
-        waiting: deque[_Work] = deque()
-        tiles: list[tuple[_Unit, tuple[int, ...], Tensor]] = []
-        for key, parts in cases:
-            work = _Work(key, parts)
-            waiting.append(work)
-            for tile in self._tiles(work):
-                tiles.append(tile)
-                if len(tiles) == self.batch:
-                    self._run(tiles)
-                    tiles = []
-            yield from self._finished(waiting)
-        if tiles:
-            self._run(tiles)
-        yield from self._finished(waiting)
+        yield from _Stream(self, host or Alone()).run(cases)
 
-    def _finished(self, waiting: deque[_Work]) -> Iterator[tuple[Any, Segmented | CaseError]]:
-        while waiting and (waiting[0].error is not None or waiting[0].missing == 0):
-            work = waiting.popleft()
-            yield work.key, work.error or self._outcome(work)
-
-    def _tiles(self, work: _Work) -> Iterator[tuple[_Unit, tuple[int, ...], Tensor]]:
+    def begin(self, key: Any, parts: Sequence[BandSource], host: Host[Any]) -> Work:
+        """Everything decided about a case before its first tile. An error is the case's own."""
+        work = Work(key, [], self.batch)
         try:
-            for part in work.parts:
-                prepared = prepare(part, self.card, self.settings.spacing)
-                work.prepared.append(prepared)
-                work.results.append(np.zeros(prepared.stored, self._dtype))
-                units = 1 if self.card.spatial_dims == 3 else prepared.stored[0]
-                work.presence.append([torch.zeros(len(self.card.labels))] * units)
-                work.missing += units
+            for number, part in enumerate(parts):
+                prepared = prepare(part, self.card, self.settings.spacing, self.settings.max_pixels)
+                layout = Layout.of(prepared.unit_grid, self.card, self.settings.overlap)
+                work.parts.append(PartWork(prepared, layout, self._largest, host.sink(key, number)))
+                work.tiles += prepared.units * layout.count
+                work.warnings |= dict.fromkeys(prepared.warnings)
         except CaseError as error:
             work.error = error
-            return
-        for number, prepared in enumerate(work.prepared):
-            for index in range(len(work.presence[number])):
-                yield from self._unit_tiles(work, number, prepared, index)
+        return work
 
-    def _unit_tiles(
-        self, work: _Work, number: int, prepared: Prepared, index: int
-    ) -> Iterator[tuple[_Unit, tuple[int, ...], Tensor]]:
-        grid = prepared.grid[3 - self.card.spatial_dims :]
-        pad = padding(grid, self._valid_tile, self.card.margin)
-        values = np.pad(prepared.unit(index, self.card).numpy(), [(0, 0), *pad], mode="reflect")
-        size = [
-            before + length + after - 2 * margin
-            for length, (before, after), margin in zip(grid, pad, self.card.margin, strict=True)
-        ]
-        corners = positions(size, self._valid_tile, self._overlap)
-        background = self.card.activation != "sigmoid"
-        stitch = Stitch(size, self._window, self.card.network_outputs, background=background)
-        unit = _Unit(work, number, index, len(corners), stitch, pad, torch.zeros(len(self.card.labels)))
-        work.tiles += len(corners)
-        for corner in corners:
-            if work.error is not None:
-                return
-            where = tuple(slice(c, c + t) for c, t in zip(corner, self.card.tile, strict=True))
-            yield unit, corner, torch.from_numpy(np.ascontiguousarray(values[(slice(None), *where)]))
+    def pipeline(self) -> Pipeline:
+        """A fresh stream of tiles through the network."""
+        return Pipeline(self._inference, self.batch)
 
-    def _run(self, tiles: list[tuple[_Unit, tuple[int, ...], Tensor]]) -> None:
-        start = time.perf_counter()
-        results = self._results(tiles)
-        share = (time.perf_counter() - start) / len(tiles)
-        for (unit, corner, _), result in zip(tiles, results, strict=True):
-            unit.work.seconds += share
-            if isinstance(result, CaseError):
-                unit.work.error = unit.work.error or result
-            elif unit.work.error is None:
-                self._add(unit, corner, result)
+    def tiles(self, work: Work) -> Iterator[Tile]:
+        """All tiles of a case in order, until it has an error."""
+        for part in work.parts:
+            blend = Blend(self.card, self._window_for(part.prepared, part.layout))
+            for index in range(part.prepared.units):
+                if work.error is not None:
+                    return
+                try:
+                    for tile in Unit(work, part, index, blend).tiles(self.device):
+                        yield tile
+                        if work.error is not None:
+                            return
+                except CaseError as error:  # a band that cannot be read
+                    work.error = error
 
-    def _results(self, tiles: list[tuple[_Unit, tuple[int, ...], Tensor]]) -> list[TileResult | CaseError]:
+    def _window_for(self, prepared: Prepared, layout: Layout) -> Tensor:
+        device = accumulators_device(self.device, layout, self.card.network_outputs, self.settings.memory)
+        return self._window.to(device)
+
+    def outcome(self, work: Work, parts: Sequence[BandSource]) -> Segmented | CaseError:
+        """What became of a case whose tiles are all done."""
+        if work.error is not None:
+            return work.error
         try:
-            return list(self._inference.run([pixels for _, _, pixels in tiles], self.batch))
-        except Exception as error:  # noqa: BLE001 - the network is a stranger's code
-            owners = {id(unit.work) for unit, _, _ in tiles}
-            if len(owners) == 1:
-                return [_network_error(error)] * len(tiles)
-        # whose it is shows when the tiles of each case run without the others
-        results: list[TileResult | CaseError] = []
-        start = 0
-        while start < len(tiles):
-            stop = start
-            while stop < len(tiles) and tiles[stop][0].work is tiles[start][0].work:
-                stop += 1
-            results += self._results(tiles[start:stop])
-            start = stop
-        return results
-
-    def _add(self, unit: _Unit, corner: tuple[int, ...], result: TileResult) -> None:
-        unit.stitch.add(corner, result.probabilities, result.kept)
-        unit.work.gated += result.probabilities is None
-        if result.presence is not None:
-            unit.presence = torch.maximum(unit.presence, result.presence)
-        unit.missing -= 1
-        if unit.missing == 0:
-            self._close(unit)
-
-    def _close(self, unit: _Unit) -> None:
-        work, prepared = unit.work, unit.work.prepared[unit.part]
-        grid = prepared.grid[3 - self.card.spatial_dims :]
-        stored = prepared.stored[3 - self.card.spatial_dims :]
-        inner = tuple(
-            slice(before - margin, before - margin + length)
-            for (before, _), margin, length in zip(unit.pad, self.card.margin, grid, strict=True)
-        )
-        probabilities = resize(unit.stitch.probabilities()[(slice(None), *inner)], stored)
-        labels = decide(probabilities, self._values, self.card.activation, self.card.threshold)
-        target = work.results[unit.part]
-        target[... if self.card.spatial_dims == 3 else unit.index] = labels.numpy()
-        work.presence[unit.part][unit.index] = unit.presence
-        work.missing -= 1
-
-    def _outcome(self, work: _Work) -> Segmented:
-        masks = []
-        for part, prepared, result in zip(work.parts, work.prepared, work.results, strict=True):
-            pixels = np.ascontiguousarray(prepared.turn.undo(result))
-            if part.valid is not None:
-                pixels[~part.valid] = 0
-            masks.append(LabelMap(pixels, part.geometry, part.extra))
-        found = any(bool(mask.pixels.any()) for mask in masks)
+            finished = [each.finish(part) for each, part in zip(work.parts, parts, strict=True)]
+        except CaseError as error:
+            return error
         names = [label.name for label in self.card.labels]
-        slice_presence = None
-        presence = None
+        counts = tuple(
+            {label.value: int(part.counts[label.value]) for label in self.card.labels} for part in work.parts
+        )
+        scores = [[score for score in part.presence if score is not None] for part in work.parts]
+        presence = slice_presence = None
         if isinstance(self._inference.network, GatedNetwork):
             slice_presence = tuple(
-                tuple(dict(zip(names, scores.tolist(), strict=True)) for scores in units) for units in work.presence
+                tuple(dict(zip(names, score.tolist(), strict=True)) for score in units) for units in scores
             )
-            every = torch.stack([scores for units in work.presence for scores in units])
-            presence = dict(zip(names, every.amax(dim=0).tolist(), strict=True))
+            highest = torch.stack([score for units in scores for score in units]).amax(dim=0)
+            presence = dict(zip(names, highest.tolist(), strict=True))
+        found = any(count for part in counts for count in part.values())
         return Segmented(
-            masks=tuple(masks),
+            masks=tuple(mask for mask in finished if mask is not None),
+            counts=counts,
             presence=presence,
             slice_presence=slice_presence,
             tiles=work.tiles,
             tiles_gated=work.gated,
             seconds=work.seconds,
-            warnings=tuple(dict.fromkeys(w for prepared in work.prepared for w in prepared.warnings)),
+            warnings=tuple(work.warnings),
             empty_reason=None if found else ("gate" if work.gated == work.tiles else "threshold"),
         )
 
 
-def _network_error(error: Exception) -> CaseError:
-    if isinstance(error, CaseError):
-        return error
-    text = str(error).splitlines()[0][:200] if str(error) else ""
-    return CaseError(f"the network failed: {type(error).__name__}{': ' + text if text else ''}")
+class _Stream:
+    """One call of :meth:`Segmenter.segment`."""
+
+    def __init__(self, segmenter: Segmenter, host: Host[Any]) -> None:
+        self._segmenter = segmenter
+        self._host = host
+        self._limit = segmenter.settings.case_timeout
+        self._pipeline = segmenter.pipeline()
+        self._waiting: deque[tuple[Work, Sequence[BandSource]]] = deque()
+
+    def run(self, cases: Iterable[tuple[Any, Sequence[BandSource]]]) -> Iterator[tuple[Any, Segmented | CaseError]]:
+        for key, parts in cases:
+            work = self._segmenter.begin(key, parts, self._host)
+            self._waiting.append((work, parts))
+            for tile in self._segmenter.tiles(work):
+                if self._pipeline.feed(tile):
+                    self._collect()
+                    yield from self._finished()
+            if len(self._waiting) > MOST_CASES:
+                self._pipeline.release()
+                self._collect()
+            yield from self._finished()
+        self._pipeline.flush()
+        self._collect()
+        yield from self._finished()
+
+    def _collect(self) -> None:
+        """Add what is done to the masks, and look at the deadlines."""
+        for tile in self._pipeline.done():
+            work = tile.work
+            if work.error is None:
+                try:
+                    tile.unit.add(tile)
+                except CaseError as error:
+                    work.error = error
+            work.done += 1
+            work.gated += tile.probabilities is None
+        for work, _ in self._waiting:
+            if self._limit is not None and not work.finished:
+                used = work.seconds + self._host.spent(work.key)
+                if used > self._limit:
+                    work.error = CaseError(f"not done within --case-timeout ({self._limit:g} s)")
+        if self._waiting:
+            first = self._waiting[0][0]
+            self._host.progress(first.key, first.done, first.tiles)
+
+    def _finished(self) -> Iterator[tuple[Any, Segmented | CaseError]]:
+        while self._waiting and self._waiting[0][0].finished:
+            work, parts = self._waiting.popleft()
+            yield work.key, self._segmenter.outcome(work, parts)

@@ -24,14 +24,14 @@ def main() -> int:
     deed, name, *arguments = sys.argv[1:]
     original = Segmenter.segment
 
-    def segment(self: Segmenter, cases: Any) -> Any:
+    def segment(self: Segmenter, cases: Any, *rest: Any) -> Any:
         def watched() -> Any:
             for key, parts in cases:
                 if key.job.case.name == name:
                     act(deed)
                 yield key, parts
 
-        return original(self, watched())
+        return original(self, watched(), *rest)
 
     write = runner.write_mask
 

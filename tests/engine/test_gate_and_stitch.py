@@ -33,20 +33,22 @@ def test_threshold_zero_never_gates():
 def test_a_gated_neighbour_has_weight_zero_not_probability_zero():
     stitch = Stitch((1, 3), ONES, 2, background=True)
     object_here = torch.tensor([[[0.2, 0.2]], [[0.8, 0.8]]])
-    stitch.add((0, 0), object_here, torch.tensor([True]))
-    stitch.add((0, 1), None, torch.tensor([False]))
+    stitch.add((0, 0), object_here, [True])
+    stitch.add((0, 1), None, [False])
+    probabilities = stitch.advance()
     # pixel 1 is in both tiles: 0.8 from the one that kept the label, not (0.8 + 0) / 2
-    assert torch.allclose(stitch.probabilities()[1], torch.tensor([[0.8, 0.8, 0.0]]))
-    assert decide(stitch.probabilities(), [7], "softmax", 0.5).tolist() == [[7, 7, 0]]
+    assert torch.allclose(probabilities[1], torch.tensor([[0.8, 0.8, 0.0]]))
+    assert decide(probabilities, [7], "softmax", 0.5).tolist() == [[7, 7, 0]]
 
 
 def test_a_label_kept_in_less_than_a_quarter_of_the_weight_is_absent():
     stitch = Stitch((1, 1), torch.ones(1, 1), 2, background=True)
     for kept in (True, False, False, False, False):
         tile = torch.tensor([[[0.1]], [[0.9]]]) if kept else None
-        stitch.add((0, 0), tile, torch.tensor([kept]))
-    assert stitch.probabilities().flatten().tolist() == [0.0, 0.0]
-    assert decide(stitch.probabilities(), [1], "softmax", 0.5).item() == 0
+        stitch.add((0, 0), tile, [kept])
+    probabilities = stitch.advance()
+    assert probabilities.flatten().tolist() == [0.0, 0.0]
+    assert decide(probabilities, [1], "softmax", 0.5).item() == 0
 
 
 def test_ties_go_to_the_lower_value_whatever_the_order_of_labels():

@@ -39,12 +39,12 @@ def test_all_48_orientations_reach_the_network_alike_and_come_back(orientation):
     steps = np.array(geometry.axes)[::-1]  # directions of slice, row, column
     world = np.tensordot(steps.T, index, axes=1)  # x, y, z of every voxel
     prepared = [prepare(Image(np.ascontiguousarray(w)[:, None], geometry), wanted, None) for w in world]
-    x, y, z = (p.pixels[:, 0] for p in prepared)
+    x, y, z = (p.source.pixels[:, 0] for p in prepared)
     assert (np.diff(x, axis=2) == 1).all()
     assert (np.diff(y, axis=1) == 1).all()
     assert (np.abs(np.diff(z, axis=0)) == 1).all()  # a 2-D network does not care which slice comes first
     for source, p in zip(world, prepared, strict=True):
-        assert np.array_equal(p.turn.undo(p.pixels[:, 0]), source)
+        assert np.array_equal(p.turn.undo(p.source.pixels[:, 0]), source)
 
 
 def test_coarse_slices_are_not_sliced_anew():
@@ -68,16 +68,48 @@ def test_a_source_without_spacing_says_so_and_the_users_word_counts():
 def test_zscore_leaves_padding_out_of_the_statistics():
     pixels = np.array([[[[1, 3, 1000]]]], np.int16)
     part = Image(pixels, valid=np.array([[[True, True, False]]]))
-    values = prepare(part, card(intensity=Intensity("zscore")), None).unit(0, card(intensity=Intensity("zscore")))
+    values = prepare(part, card(intensity=Intensity("zscore")), None).unit(0)
     assert values[0, 0, :2].tolist() == [-1.0, 1.0]
 
 
 def test_a_constant_image_is_not_an_error():
     wanted = card(intensity=Intensity("zscore"))
-    assert prepare(Image(np.full((1, 1, 3, 3), 7)), wanted, None).unit(0, wanted).unique().tolist() == [0.0]
+    assert prepare(Image(np.full((1, 1, 3, 3), 7)), wanted, None).unit(0).unique().tolist() == [0.0]
 
 
 def test_window_is_clipped_to_0_1():
     wanted = card(intensity=Intensity("window", low=0, high=10))
     part = Image(np.array([[[[-5, 5, 20]]]], np.int16))
-    assert prepare(part, wanted, None).unit(0, wanted).flatten().tolist() == [0.0, 0.5, 1.0]
+    assert prepare(part, wanted, None).unit(0).flatten().tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("step", "neighbours"),
+    [
+        (3.0, [3, 4, 5, 6, 7]),  # as trained
+        (1.0, [0, 2, 5, 8, 9]),  # three thin slices for one thick, beyond the stack the last one
+        (2.0, [2, 3, 5, 7, 8]),  # 1.5 and 3 slices away
+        (4.4, [4, 4, 5, 6, 6]),  # .7 and 1.4 slices away
+        (4.6, [5, 5, 5, 5, 5]),  # more than half as far again: no context at all
+        (None, [3, 4, 5, 6, 7]),
+    ],
+)
+def test_context_is_looked_for_in_mm_where_the_card_states_them(step, neighbours):
+    wanted = card(context_slices=2, spacing=(3.0, 1.0, 1.0))
+    part = image("LPS", (10, 4, 4), slice_spacing=step)
+    assert prepare(part, wanted, None).neighbours(5) == neighbours
+
+
+def test_a_single_slice_is_its_own_context():
+    wanted = card(context_slices=1, spacing=(3.0, 1.0, 1.0))
+    assert prepare(image("LPS", (1, 4, 4), slice_spacing=3.0), wanted, None).neighbours(0) == [0, 0, 0]
+
+
+def test_context_without_a_slice_spacing_of_the_card_is_the_next_slice():
+    wanted = card(context_slices=1, spacing=(1.0, 1.0))
+    assert prepare(image("LPS", (5, 4, 4), slice_spacing=9.0), wanted, None).neighbours(2) == [1, 2, 3]
+
+
+def test_three_spacings_of_a_context_card_leave_the_slices_as_they_are():
+    wanted = card(context_slices=1, spacing=(3.0, 1.0, 1.0))
+    assert prepare(image("LPS", (5, 4, 4), spacing=(2.0, 1.0), slice_spacing=1.0), wanted, None).grid == (5, 8, 4)

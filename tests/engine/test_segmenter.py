@@ -3,42 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from engine_toys import CPU, Gated, Threshold, card, one, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from segcli.contract import Gate, Intensity, Label, ModelCard
+from segcli.contract import Gate
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UsageError
 from segcli.image import Image
 from segcli.settings import PredictSettings
-
-CPU = PredictSettings(device="cpu", precision="float32", batch=3)
-
-
-class Threshold(nn.Module):
-    """Label 1 where the pixel is above 100, without a presence head."""
-
-    multiple, offset = 1, 0
-
-    def forward(self, x):
-        return torch.cat([100 - x, x - 100], dim=1)
-
-
-class Gated(Threshold):
-    """The same, with a presence head that looks for a pixel above 100; counts the tiles it decodes."""
-
-    decoded = 0
-
-    def encode(self, x):
-        return (x,)
-
-    def presence(self, features):
-        return (features[0].amax(dim=(1, 2, 3), keepdim=False)[:, None] - 100) * 10
-
-    def decode(self, features):
-        self.decoded += len(features[0])
-        return Threshold.forward(self, features[0])
 
 
 class Fails(Threshold):
@@ -48,25 +22,6 @@ class Fails(Threshold):
         if bool((x == 13).any()):
             raise RuntimeError("thirteen")
         return super().forward(x)
-
-
-def card(**changes):
-    values = {
-        "plugin": "toy", "name": "toy", "version": "1", "license": "CC0-1.0", "spatial_dims": 2, "channels": ("grey",),
-        "labels": (Label(5, "object", (255, 0, 0)),), "tile": (8, 8), "overlap": (2, 2), "margin": (0, 0),
-        "intensity": Intensity("none"),
-    }  # fmt: skip
-    return ModelCard(**{**values, **changes})
-
-
-def picture(rows, columns, seed=0, slices=1):
-    pixels = np.random.default_rng(seed).integers(0, 200, (slices, 1, rows, columns), dtype=np.uint8)
-    return Image(pixels)
-
-
-def one(network, part, wanted=None, options=CPU):
-    ((_, result),) = Segmenter(network, wanted or card(), options).segment([("case", (part,))])
-    return result
 
 
 @settings(max_examples=40, deadline=None)
@@ -89,8 +44,8 @@ def test_gate_skips_the_decoder_and_changes_nothing_where_it_is_right():
     pixels[0, 0, 3:5, 3:5] = 150
     gate = Gate((0.5,), (1000,), (10,), (1.0,), (0.99,), (1.0,), 1.0)
     network = Gated()
-    with_gate = one(network, Image(pixels), card(gate=gate))
-    assert network.decoded == with_gate.tiles - with_gate.tiles_gated == 1
+    with_gate = one(network, Image(pixels), card(gate=gate), PredictSettings(device="cpu", batch=1))
+    assert sum(network.decoded) == with_gate.tiles - with_gate.tiles_gated == 1
     assert np.array_equal(with_gate.masks[0].pixels, one(Threshold(), Image(pixels)).masks[0].pixels)
     assert with_gate.presence == {"object": 1.0}
     assert with_gate.slice_presence[0][1]["object"] == 0.0
@@ -99,7 +54,7 @@ def test_gate_skips_the_decoder_and_changes_nothing_where_it_is_right():
 def test_nothing_is_decoded_when_everything_is_gated():
     network = Gated()
     result = one(network, Image(np.zeros((3, 1, 20, 20), np.uint8)), options=PredictSettings(device="cpu", gate=0.5))
-    assert network.decoded == 0
+    assert network.decoded == []
     assert result.empty_reason == "gate"
     assert not result.masks[0].pixels.any()
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segcli.engine.tiles import padding, positions, starts, window
+from segcli.engine.tiles import Layout, padding, starts, window
 
 
 def test_last_tile_is_clamped_inside_the_image():
@@ -12,8 +12,10 @@ def test_last_tile_is_clamped_inside_the_image():
     assert starts(4, tile=4, overlap=1) == [0]
 
 
-def test_positions_run_along_the_last_axis_first():
-    assert positions((4, 6), (4, 4), (2, 2)) == [(0, 0), (0, 2)]
+def test_corners_run_along_the_last_axis_first():
+    layout = Layout((4, 6), tile=(4, 4), margin=(0, 0), overlap=(2, 2))
+    assert list(layout.corners()) == [(0, 0), (0, 2)]
+    assert layout.count == 2
 
 
 @given(st.integers(1, 40), st.integers(1, 90), st.data())

@@ -1,0 +1,77 @@
+"""Lossless changes of orientation: which axis of the source becomes which axis of the network, and which way round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.contract import ModelCard
+from segcli.errors import UnsupportedError
+from segcli.image import Geometry, Image
+
+PAIRS = ({"L", "R"}, {"P", "A"}, {"S", "I"})
+MOST_RESLICED_STEP = 2.0
+"""How many times the card's in-plane spacing the slice step may be for slicing along another axis."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A lossless change of orientation of (slice, row, column) axes; ``order[i]`` is the source axis of target i."""
+
+    order: tuple[int, int, int] = (0, 1, 2)
+    flips: tuple[int, ...] = ()
+
+    def apply(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """``[slice, row, column]`` as stored → as the card wants it (a view)."""
+        return np.flip(volume.transpose(self.order), self.flips)
+
+    def undo(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """Inverse of :meth:`apply`."""
+        return np.flip(volume, self.flips).transpose(np.argsort(self.order))
+
+    def apply_to(self, part: Image) -> Image:
+        """The part as the card wants it (views); its geometry stays that of the source."""
+        if self == Turn():
+            return part
+        channels = part.pixels.swapaxes(0, 1)  # [channel, slice, row, column]
+        turned = np.flip(
+            channels.transpose(0, *(axis + 1 for axis in self.order)), tuple(axis + 1 for axis in self.flips)
+        )
+        valid = None if part.valid is None else self.apply(part.valid)
+        return Image(turned.swapaxes(0, 1), part.geometry, valid, part.extra)
+
+
+def turn_for(geometry: Geometry, card: ModelCard, warnings: list[str]) -> Turn:
+    """From the orientation of the source to the card's; adds a warning where the source states none."""
+    if card.orientation is None:
+        return Turn()
+    have = geometry.orientation
+    if have is None:
+        warnings.append(f"the image states no orientation: taken as it is, the model expects {card.orientation}")
+        return Turn()
+    source, target = have[::-1], card.orientation[::-1]  # letters are column, row, slice; axes slice, row, column
+    order, flips = [], []
+    for axis, letter in enumerate(target):
+        pair = next(pair for pair in PAIRS if letter in pair)
+        found = next(i for i, other in enumerate(source) if other in pair)
+        order.append(found)
+        if source[found] != letter and not (axis == 0 and card.spatial_dims == 2):
+            flips.append(axis)
+    return Turn((order[0], order[1], order[2]), tuple(flips))
+
+
+def refuse_coarse_reslicing(steps: tuple[float | None, ...], card: ModelCard) -> None:
+    """Raise UnsupportedError if slices (``steps``: mm along slice, row, column) are too far apart to be cut across."""
+    finest = None if card.spacing is None else max(card.spacing[-2:])
+    if finest is None or any(step is None for step in steps):
+        raise UnsupportedError(
+            "the slices lie across the model's orientation and are not a regular stack of known spacing"
+        )
+    coarsest = max(step for step in steps if step is not None)
+    if coarsest > MOST_RESLICED_STEP * finest:
+        raise UnsupportedError(
+            f"the slices lie across the model's orientation and are {coarsest:g} mm apart, too coarse to be sliced anew"
+        )
