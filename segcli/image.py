@@ -94,12 +94,30 @@ class BandSource(Protocol):
         ...
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels, native byte order."""
+        ...
+
+    @property
     def geometry(self) -> Geometry:
         """Where the pixels lie."""
         ...
 
+    @property
+    def valid(self) -> NDArray[np.bool_] | None:
+        """``[slice, row, column]``, False for padding; None if all pixels are valid, as in every banded image."""
+        ...
+
+    @property
+    def extra(self) -> Mapping[str, Json]:
+        """What the writer of this format wants back."""
+        ...
+
     def read(self, slice_index: int, row_start: int, row_stop: int) -> NDArray[Any]:
-        """``[channel, row, column]`` of the rows ``row_start`` to ``row_stop`` (exclusive), in the source's dtype."""
+        """``[channel, row, column]`` of the rows ``row_start`` to ``row_stop`` (exclusive), in the source's dtype.
+
+        Raises a CaseError if the image cannot be decoded there.
+        """
         ...
 
 
@@ -130,6 +148,11 @@ class Image:
         """Number of slices, channels, rows, columns."""
         slices, channels, rows, columns = self.pixels.shape
         return slices, channels, rows, columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return self.pixels.dtype
 
     def read(self, slice_index: int, row_start: int, row_stop: int) -> NDArray[Any]:
         """``[channel, row, column]`` of these rows, a view."""

@@ -22,8 +22,7 @@ from segcli.engine.segmenter import Segmented, Segmenter
 from segcli.errors import CaseError, SegcliError, SkippedCase, UnsupportedError, WriteError
 from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
 from segcli.formats.interface import MaskRequest, ReadRequest
-from segcli.formats.messages import Delivery
-from segcli.formats.readers import Readers
+from segcli.formats.readers import Delivery, Readers
 from segcli.image import Image
 from segcli.outcome import Job, Outcome
 
