@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import CaseError, UnreadableError
 from segcli.formats import messages
-from segcli.formats.reader_client import CRASHED, ReaderClient, ReaderLate, ReaderLost, late
+from segcli.formats.reader_client import STOPPED, ReaderClient, ReaderLate, ReaderLost, late
 from segcli.image import Geometry, Json
 
 BAND_LIMIT = 600.0
@@ -30,7 +30,7 @@ class OpenCase:
         self._client: ReaderClient | None = client
         self._left = left
         self._lock = threading.Lock()
-        self._lost: CaseError = UnreadableError("the run was stopped")
+        self._lost: CaseError = UnreadableError(STOPPED)
         self._end = weakref.finalize(self, client.kill)
 
     @property
@@ -43,14 +43,15 @@ class OpenCase:
         """``[channel, row, column]``. Raises the CaseError of damaged data, of a lost reader or of a deadline."""
         request = {"do": "band", "part": part, "slice": slice_index, "rows": [row_start, row_stop]}
         with self._lock:
-            if self._client is None:
+            client = self._client
+            if client is None:
                 raise self._lost
             seconds = BAND_LIMIT if self._left is None else min(self._left, BAND_LIMIT)
             begun = time.monotonic()
             try:
-                answer, arrays = self._client.fetch(request, seconds)
+                answer, arrays = client.fetch(request, seconds)
             except ReaderLost:
-                raise self._lose(UnreadableError(CRASHED)) from None
+                raise self._lose(client.loss()) from None
             except ReaderLate:
                 raise self._lose(late(seconds)) from None
             if self._left is not None:

@@ -25,6 +25,7 @@ START_LIMIT = 60.0
 """Seconds a reader may take to start (a cold network file system)."""
 
 CRASHED = "the decoder crashed on it: the file is damaged or of a kind it cannot read; repair or convert it"
+STOPPED = "the run was stopped"
 
 _TICK = 0.2
 _KEPT = 4096
@@ -156,6 +157,10 @@ class ReaderClient:
             raise ReaderLost from None
         except OSError as error:
             raise UnreadableError(f"its pixels cannot be held in memory ({error.strerror})") from error
+
+    def loss(self) -> UnreadableError:
+        """What ReaderLost means for the case that was being read."""
+        return UnreadableError(STOPPED if self._stopped() else CRASHED)
 
     def kill(self) -> None:
         """End the process and give up everything held for it; may be called again."""

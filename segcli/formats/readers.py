@@ -21,7 +21,7 @@ from segcli.formats import messages
 from segcli.formats.banded import BandedImage, OpenCase
 from segcli.formats.interface import ReadRequest
 from segcli.formats.messages import FileDescription
-from segcli.formats.reader_client import CRASHED, ReaderClient, ReaderLate, ReaderLost, late
+from segcli.formats.reader_client import ReaderClient, ReaderLate, ReaderLost, late
 from segcli.formats.table import PLACES
 from segcli.image import Image, Json, LabelMap
 
@@ -219,7 +219,7 @@ class _Seat:
             return client.fetch(request, seconds)
         except ReaderLost:
             self.empty()
-            raise self._loss() from None
+            raise client.loss() from None
         except ReaderLate:
             self.empty()
             raise late(seconds) from None
@@ -240,16 +240,13 @@ class _Seat:
                     found.append(_description(client.receive(DESCRIBE_LIMIT)))
             except ReaderLost:
                 self.empty()
-                found.append(self._loss())
+                found.append(client.loss())
                 if self._closed.is_set():
                     raise CancelledError from None
             except ReaderLate:
                 self.empty()
                 found.append(late(DESCRIBE_LIMIT))
         return found
-
-    def _loss(self) -> SegcliError:
-        return UnreadableError("the run was stopped" if self._closed.is_set() else CRASHED)
 
 
 def _described(paths: Sequence[Path], request: Json) -> Callable[[_Seat], list[Described]]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.case import Case
-from segcli.errors import UnreadableError, UnsupportedError
+from segcli.errors import UnsupportedError
 from segcli.formats.channels import reconcile
 from segcli.formats.decoding import decoding, refuse_gzip
 from segcli.formats.finite import hide_non_finite
@@ -72,19 +72,16 @@ class Tiff:
         """
         path = case.files[0]
         with decoding("TIFF"):
-            if path.stat().st_size > LARGE_FILE and (left_open := open_bands(path, request)) is not None:
+            large = path.stat().st_size > LARGE_FILE
+            if large and (left_open := open_bands(path, request)) is not None:
                 return left_open
             data = files.read(path)
             refuse_gzip(data, "TIFF")
             with opened(io.BytesIO(data), path.name) as tif:
                 stacks, told = layout(tif)
-                if not in_bands(stacks, request):
-                    return _whole(stacks, len(data), told, request)
-            del data
-            left_open = open_bands(path, request)
-            if left_open is None:
-                raise UnreadableError("the TIFF changed while it was read: run again when it is complete")
-            return left_open
+                if not large and in_bands(stacks, request) and (left_open := open_bands(path, request)) is not None:
+                    return left_open
+                return _whole(stacks, len(data), told, request)
 
     def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
         """The same pages, resolution and (OME, ImageJ) sizes; see :mod:`segcli.formats.tiff_write`."""

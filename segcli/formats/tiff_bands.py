@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.errors import UnreadableError, UnsupportedError
+from segcli.errors import UnreadableError
 from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels, decoding, held_pixels
 from segcli.formats.interface import ReadRequest, ReadResult
@@ -23,6 +23,10 @@ from segcli.image import Geometry, Json
 
 _ONE_PIECE = "its rows are packed in one piece: save it in tiles to have it read in bands"
 _TURNED = "it is stored turned: save it upright to have it read in bands"
+_NOT_FINITE = "it holds pixels that are no finite number: replace them to have it read in bands"
+_LOOKED_AT = 2**22
+"""Pixels looked at in one go."""
+
 _UNUSUAL = "{}: save it as plain tiled pages to have it read in bands"
 
 
@@ -64,6 +68,10 @@ def open_bands(path: Path, request: ReadRequest) -> ReadResult | None:
         bands = [part for index, stack in enumerate(stacks) for part in _parts(stack, index, rows, request)]
         for part in bands:
             part.look()
+        if not all(part.is_finite() for part in bands):
+            count = sum(part.shape[0] * part.shape[2] * part.shape[3] for part in bands)
+            check_pixels(count, max(stack.channels for stack in stacks), request.max_pixels, _NOT_FINITE)
+            return None
         kept = resources.pop_all()
     for part in bands:
         part.owns(kept)
@@ -103,6 +111,18 @@ class TiffBands:
         row = self.read(0, 0, 1)
         self._first = row.shape[0], row.dtype
 
+    def is_finite(self) -> bool:
+        """Whether no pixel is NaN or infinite; floats are read through for it.
+
+        What stands in for such a pixel (:mod:`segcli.formats.finite`) can only be told from all of the image.
+        """
+        step = max(1, _LOOKED_AT // self._stack.columns)
+        return self.dtype.kind != "f" or all(
+            bool(np.isfinite(self.read(index, row, row + step)).all())
+            for index in range(len(self._planes))
+            for row in range(0, self._stack.rows, step)
+        )
+
     def owns(self, file: ExitStack) -> None:
         """What to close in the end; parts of one file share it."""
         self._file = file
@@ -110,8 +130,7 @@ class TiffBands:
     def read(self, slice_index: int, row_start: int, row_stop: int) -> NDArray[Any]:
         """``[channel, row, column]``, channels reconciled with the request.
 
-        Raises UnreadableError for damaged data, UnsupportedError for a pixel that is no finite number: what stands in
-        for it (:mod:`segcli.formats.finite`) could only be told from all of the image.
+        Raises UnreadableError for damaged data, UnsupportedError for transparent pixels.
         """
         with decoding("TIFF"):
             stored = self._rows.read(self._planes[slice_index], row_start, min(row_stop, self._stack.rows))
@@ -120,11 +139,6 @@ class TiffBands:
                 pixels = pixels.reshape(1, -1, *pixels.shape[2:])
                 names = tuple(str(number) for number in range(pixels.shape[1]))
             band: NDArray[Any] = reconcile(pixels, names, self._request)[0]
-            if band.dtype.kind == "f" and not np.isfinite(band).all():
-                raise UnsupportedError(
-                    "the image holds pixels that are no finite number (NaN), which an image read in bands must not: "
-                    "raise --max-pixels, or replace them"
-                )
             return band
 
     def close(self) -> None:

@@ -244,7 +244,7 @@ def test_damage_shows_in_the_band_that_meets_it(tmp_path: Path) -> None:
         bands_of(tiff(GREY, tile=(16, 16), compression="zlib")[:-50], tmp_path)
 
 
-def test_transparency_and_nan_are_refused_where_they_are(tmp_path: Path) -> None:
+def test_transparency_is_refused_where_it_is(tmp_path: Path) -> None:
     alpha = np.full_like(GREY, 255)
     alpha[60, 3] = 7
     data = tiff(np.dstack([RGB, alpha]), photometric="rgb", extrasamples=["unassalpha"], tile=(16, 16))
@@ -252,12 +252,22 @@ def test_transparency_and_nan_are_refused_where_they_are(tmp_path: Path) -> None
     assert np.array_equal(part.read(0, 0, 60)[0], RGB[:60, :, 0])
     with pytest.raises(UnsupportedError, match="transparent"):
         part.read(0, 50, 64)
+
+
+@pytest.mark.parametrize("large", [True, False], ids=["tags first", "bytes first"])
+def test_an_image_with_pixels_that_are_no_number_is_held(
+    large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr("segcli.formats.tiff.LARGE_FILE", 0)
     pixels = FLOAT.copy()
     pixels[60, 3] = np.nan
-    [part] = bands_of(tiff(pixels, tile=(16, 16)), tmp_path)
-    part.read(0, 0, 60)
-    with pytest.raises(UnsupportedError, match="no finite number"):
-        part.read(0, 60, 61)
+    data = tiff(pixels, tile=(16, 16))
+    assert not bands_of(data, tmp_path)
+    [part] = read(FORMAT, tmp_path / "a.tif", hold_pixels=100).parts
+    assert part.valid is not None and np.array_equal(part.valid[0], np.isfinite(pixels))
+    with pytest.raises(UnsupportedError, match="no finite number: replace them"):
+        bands_of(data, tmp_path, max_pixels=5000)
 
 
 def test_no_strip_is_decoded_twice_for_overlapping_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
