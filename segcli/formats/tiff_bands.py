@@ -134,7 +134,9 @@ class TiffBands:
         """
         with decoding("TIFF"):
             stored = self._rows.read(self._planes[slice_index], row_start, min(row_stop, self._stack.rows))
-            pixels, names = intensities(stored, self._stack.page)
+            # Pages have palettes of their own; the frames of a series have no tags.
+            page = self._stack.page if self._stack.series is not None else self._planes[slice_index][0].page
+            pixels, names = intensities(stored, page)
             if len(pixels) > 1:  # planes of channels, one behind the other
                 pixels = pixels.reshape(1, -1, *pixels.shape[2:])
                 names = tuple(str(number) for number in range(pixels.shape[1]))

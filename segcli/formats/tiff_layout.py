@@ -117,6 +117,8 @@ def check_stored(stack: Stack, size: int) -> tuple[str, ...]:
     for page in stack.pages if series is None else series.pages:
         if page is None:
             raise UnreadableError("the TIFF announces more planes than it holds: export it again")
+        if page.keyframe.samplesperpixel > 1 and page.keyframe.planarconfig not in (1, 2):
+            raise UnreadableError("the TIFF does not say how its samples are arranged: export it again")
         if not page.dataoffsets:
             raise UnreadableError("the TIFF has a page without pixel data: export it again")
         if min(len(page.dataoffsets), len(page.databytecounts)) < math.prod(page.keyframe.chunked):

@@ -264,6 +264,15 @@ def test_a_header_that_announces_more_rows_than_there_are_is_refused(tmp_path: P
                 attempt()
 
 
+def test_an_arrangement_of_samples_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    data = tiff(RGB, photometric="rgb", tile=(16, 16), metadata=None)
+    planar = struct.pack("<HHIH", 284, 3, 1, 1)
+    assert data.count(planar) == 1
+    (tmp_path / "a.tif").write_bytes(data.replace(planar, struct.pack("<HHIH", 284, 3, 1, 7)))
+    with pytest.raises(UnreadableError):
+        read(FORMAT, tmp_path / "a.tif")
+
+
 def test_bigtiff_where_four_gibibytes_are_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(GREY))

@@ -151,6 +151,16 @@ def test_a_palette_gives_its_colours(tmp_path: Path) -> None:
     assert_is(part, colormap[:, GREY][np.newaxis])
 
 
+def test_every_page_has_its_own_palette(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    colormaps = np.random.default_rng(1).integers(0, 65536, (2, 3, 256)).astype(np.uint16)
+    with tifffile.TiffWriter(path) as writer:
+        for colormap in colormaps:
+            writer.write(GREY, photometric="palette", colormap=colormap, rowsperstrip=9, metadata=None)
+    [part] = bands_in(path)
+    assert_is(part, np.stack([colormap[:, GREY] for colormap in colormaps]))
+
+
 @pytest.mark.parametrize("options", [{"tile": (16, 32), "compression": "zlib"}, {}, {"rowsperstrip": 4}])
 @pytest.mark.parametrize("axes", ["TZCYX", "CZTYX", "ZCTYX"])
 def test_ome_letters_say_which_plane_is_what(axes: str, options: dict[str, Any], tmp_path: Path) -> None:
