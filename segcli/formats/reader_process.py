@@ -77,7 +77,9 @@ class _Service:
         source = load_format(name, self._places)
         if hasattr(source, "describe_instance"):
             return {"instance": wire.plain(source.describe_instance(path, keywords))}
-        return {"file": wire.plain(messages.description_to_json(source.describe(path), source.mask_name(path.name)))}
+        file = wire.plain(messages.description_to_json(source.describe(path), source.mask_name(path.name)))
+        messages.description_from_json(file)  # what makes no sense must fail here, where it fails one file
+        return {"file": file}
 
     def _read(self, request: Json) -> None:
         self._close_bands()

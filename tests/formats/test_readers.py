@@ -75,6 +75,12 @@ def test_errors_keep_class_and_text_but_foreign_ones_only_their_class(readers: R
     assert [str(answer) for answer in answers[1:]] == ["nothing for us", "two lines"]
 
 
+def test_a_description_that_makes_no_sense_is_an_error_of_the_file(readers: Readers, tmp_path: Path) -> None:
+    found = texts(readers.describe("fake", files(tmp_path, "ok", "nonsense", "ok")))
+    assert [text == "described" for text in found] == [True, False, True]
+    assert "its decoder gave up" in found[1]
+
+
 def test_a_missing_file_is_told_as_such(readers: Readers, tmp_path: Path) -> None:
     assert "vanished" in texts(readers.describe("fake", [tmp_path / "none"]))[0]
 
