@@ -23,10 +23,10 @@ from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
 from segcli.errors import CaseError, SegcliError, SkippedCase, UnsupportedError, WriteError
 from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
-from segcli.formats.interface import MaskRequest, ReadRequest
-from segcli.formats.messages import Delivery
-from segcli.formats.readers import Readers
-from segcli.image import Geometry, Image
+from segcli.formats.interface import HOLD_PIXELS, MaskRequest, ReadRequest
+from segcli.formats.mask_sink import MaskSink, open_sink
+from segcli.formats.readers import Delivery, Readers
+from segcli.image import BandSource, Geometry
 from segcli.outcome import Job, Outcome
 
 POLL = 0.2
@@ -59,6 +59,14 @@ class _Segmenting:
     stat: tuple[tuple[int, int, int], ...]
     key: str
     seconds_writing: float = 0.0
+    mask: MaskSink | None = None
+    """The mask of an image read in bands, on its way; one of an image in memory is written when it is whole."""
+
+    def give_up(self) -> None:
+        """Leave nothing of the mask, and let go of the image. Does nothing to what is finished."""
+        if self.mask is not None:
+            self.mask.abort()
+        self.delivery.close()
 
 
 class Runner:
@@ -87,6 +95,7 @@ class Runner:
         self._token = token
         self._stop = stop
         self._at_hand: dict[str, Job] = {}
+        self._banded: list[_Segmenting] = []
         self._early: list[Outcome] = []
         self._known: list[Outcome] = []
 
@@ -106,7 +115,18 @@ class Runner:
 
         ``progress``: hears after each batch how many tiles of how many of the case in the network are done.
         """
-        host = EngineHost(progress, watchdog)
+        host = EngineHost(progress, watchdog, self._open_mask)
+        try:
+            self._run(jobs, told, watchdog, host)
+        finally:
+            for working in self._banded:
+                working.give_up()
+            self._banded.clear()
+        self._tell_early(told)
+
+    def _run(
+        self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog, host: EngineHost
+    ) -> None:
         pending: deque[tuple[_Segmenting, Segmented, Future[Written]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="segcli-writer") as writer:
             for working, result in self._segmenter.segment(self._read_all(jobs, told, watchdog), host):
@@ -115,7 +135,10 @@ class Runner:
                 if self._request.settings.strict and isinstance(result, Segmented) and result.warnings:
                     result = UnsupportedError(f"--strict: {result.warnings[0]}")  # noqa: PLW2901 - before it is written
                 if isinstance(result, CaseError):
+                    working.give_up()
                     self._record(failed(working.job.case, str(result), type(result).__name__), told)
+                    if is_disk_full(result):
+                        raise DiskFullError(DISK_FULL) from result
                     watchdog.working()
                     continue
                 pending.append((working, result, writer.submit(self._write, working, result)))
@@ -125,11 +148,18 @@ class Runner:
             watchdog.resting()
             while pending:
                 self._written(*pending.popleft(), told)
-        self._tell_early(told)
+
+    def _open_mask(self, working: _Segmenting) -> MaskSink:
+        working.mask = open_sink(self._target(working.job), working.job.case, working.delivery.parts, self._request)
+        return working.mask
+
+    def _target(self, job: Job) -> Target:
+        ours = str(job.case.output) in self._history.outputs
+        return Target(job.target, self._output, self._token, may_replace=ours)
 
     def _read_all(
         self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog
-    ) -> Iterator[tuple[_Segmenting, tuple[Image, ...]]]:
+    ) -> Iterator[tuple[_Segmenting, Sequence[BandSource]]]:
         waiting = deque(jobs)
         reading: deque[_Reading] = deque()
         held = 0
@@ -158,9 +188,13 @@ class Runner:
             if self._accept(working):
                 self._manifest.started(item.job.case.id, self._announced(item.job))
                 self._at_hand[item.job.case.id] = item.job
+                if delivery.banded:
+                    self._banded.append(working)
                 watchdog.working()
                 yield working, delivery.parts
                 watchdog.resting()
+            else:
+                delivery.close()
             del delivery, working  # or the pixels would live until the next case has been read
         for item in reading:
             item.future.cancel()
@@ -177,6 +211,7 @@ class Runner:
             channels=card.channels,
             channel=settings.channel,
             max_pixels=settings.max_pixels,
+            hold_pixels=min(HOLD_PIXELS, settings.max_pixels),
             gaps=settings.gaps,
             strict=settings.strict,
             spatial_dims=card.spatial_dims,
@@ -219,11 +254,13 @@ class Runner:
 
     def _write(self, working: _Segmenting, result: Segmented) -> Written:
         job = working.job
-        ours = str(job.case.output) in self._history.outputs
-        target = Target(job.target, self._output, self._token, may_replace=ours)
         start = time.perf_counter()
         try:
-            written = write_mask(target, job.case, result.masks, self._request)
+            if working.mask is not None:
+                written = working.mask.finish()
+                working.delivery.close()
+            else:
+                written = write_mask(self._target(job), job.case, result.masks, self._request)
             working.seconds_writing = time.perf_counter() - start
             return written
         except SegcliError:

@@ -38,6 +38,9 @@ class JsonLog:
         if self._options.verbose and not self._options.quiet:
             self._write("planned", {"found": found, "planned": jobs, "seconds": round(seconds, 3)})
 
+    def progress(self, done: int, total: int) -> None:
+        """A log has no bar."""
+
     def told(self, outcome: Outcome) -> None:
         """One more case has an outcome."""
         if self._options.quiet and outcome.status != "failed":

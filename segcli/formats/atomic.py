@@ -52,6 +52,32 @@ class Target:
     may_replace: bool = True
 
 
+class Draft:
+    """The temporary file ``path`` beside its target, empty at first. ``word``: what tells it from other drafts."""
+
+    def __init__(self, target: Target, private: bool, word: str) -> None:
+        self._target, self._private = target, private
+        # Some writers choose by the suffix, so it is kept; the rest of the name is short whatever the target is called.
+        self.path = target.path.with_name(f"{TEMPORARY}{word}{_suffix(target.path.name)}")
+        _create(self.path, private)
+
+    def commit(self, verify: Callable[[Path], None]) -> Written:
+        """Flush it, let ``verify`` raise if it is not right, and give it the target's name. Raises OSError."""
+        if self._private:
+            self.path.chmod(0o600)  # a library may have made the file anew
+        written = _flushed(self.path)
+        verify(self.path)
+        if not self._target.may_replace and os.path.lexists(self._target.path):
+            return _left_in_place(self._target.path, written)
+        self.path.replace(self._target.path)
+        flush_folder(self._target.path.parent)
+        return written
+
+    def discard(self) -> None:
+        """Remove it if it is still there."""
+        self.path.unlink(missing_ok=True)
+
+
 def write_mask(
     target: Target, case: Case, masks: Sequence[LabelMap], request: MaskRequest, places: Mapping[str, str] = PLACES
 ) -> Written:
@@ -69,8 +95,8 @@ def write_mask(
         if not _reads_back(source, temporary, case, masks, request):
             raise WriteError("the mask did not read back as it was written: check the disk, then run again")
 
-    with _as_write_error(target.path.parent):
-        _make_folders(target, request.settings.private)
+    with as_write_error(target.path.parent):
+        make_folders(target, request.settings.private)
         return _replace(target, request.settings.private, f"{target.token}-{case.id}", write, verify)
 
 
@@ -79,7 +105,7 @@ def write_bytes_atomically(path: Path, data: bytes, private: bool = False, token
 
     The temporary name depends on nothing else, so what a killed process left is replaced by the next.
     """
-    with _as_write_error(path.parent):
+    with as_write_error(path.parent):
         word = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
         return _replace(Target(path, path.parent), private, f"{token}-{word}", lambda temporary: _fill(temporary, data))
 
@@ -116,22 +142,12 @@ def _replace(
     write: Callable[[Path], None],
     verify: Callable[[Path], None] = lambda _: None,
 ) -> Written:
-    # Some writers choose by the suffix, so it is kept; the rest of the name is short whatever the target is called.
-    temporary = target.path.with_name(f"{TEMPORARY}{word}{_suffix(target.path.name)}")
+    draft = Draft(target, private, word)
     try:
-        _create(temporary, private)
-        write(temporary)
-        if private:
-            temporary.chmod(0o600)  # a library may have made the file anew
-        written = _flushed(temporary)
-        verify(temporary)
-        if not target.may_replace and os.path.lexists(target.path):
-            return _left_in_place(target.path, written)
-        temporary.replace(target.path)
-        flush_folder(target.path.parent)
+        write(draft.path)
+        return draft.commit(verify)
     finally:
-        temporary.unlink(missing_ok=True)
-    return written
+        draft.discard()
 
 
 def _suffix(name: str) -> str:
@@ -179,7 +195,7 @@ def _left_in_place(path: Path, written: Written) -> Written:
     raise OutputExistsError("a file that segcli did not write lies at the output path: choose another -o, or move it")
 
 
-def _make_folders(target: Target, private: bool) -> None:
+def make_folders(target: Target, private: bool) -> None:
     """The mirrored folders, one by one; none may be a link that leads out of the output folder."""
     output = target.output.resolve()
     relative = target.path.absolute().relative_to(target.output.absolute())
@@ -209,7 +225,7 @@ def _reads_back(source: Any, path: Path, case: Case, masks: Sequence[LabelMap], 
 
 
 @contextlib.contextmanager
-def _as_write_error(folder: Path) -> Iterator[None]:
+def as_write_error(folder: Path) -> Iterator[None]:
     """One line for whatever goes wrong; the OSError stays as the cause. Libraries' texts may hold header values."""
     try:
         yield

@@ -29,7 +29,7 @@ def read_channel_files(source: Any, case: Case, request: ReadRequest, files: Inp
     for index, path in enumerate(case.files[: case.details[COUNT]]):  # data files beside headers stand behind
         single = replace(case, files=(path,), details=case.details[EACH][index])
         wanted = None if request.channels is None else request.channels[index : index + 1]
-        results.append(source.read(single, replace(request, channels=wanted), files))
+        results.append(source.read(single, replace(request, channels=wanted, hold_pixels=None), files))
     if len({len(result.parts) for result in results}) != 1:
         raise UnsupportedError("the channel files hold different numbers of pages or time points")
     parts = tuple(_stacked(parts) for parts in zip(*(result.parts for result in results), strict=True))

@@ -49,15 +49,21 @@ def refuse_gzip(data: bytes, what: str) -> None:
         raise UnsupportedError(f"the {what} is packed with gzip: unpack it first")
 
 
-def check_pixels(count: int, channels: int, limit: int) -> None:
+def held_pixels(count: int, channels: int) -> int:
+    """``count`` pixels; an image of more than four channels counts as the larger image that it is in memory."""
+    return count * max(1, -(-channels // 4))
+
+
+def check_pixels(count: int, channels: int, limit: int, why: str | None = None) -> None:
     """Raise UnsupportedError if ``count`` pixels (rows x columns x slices) are more than ``limit`` (``max_pixels``).
 
-    An image of more than four channels counts as the larger image that it is in memory.
+    ``why``: what keeps the image from being read in bands, and what to do about it.
     """
-    held = count * max(1, -(-channels // 4))
+    held = held_pixels(count, channels)
     if held > limit:
+        remark = f" ({why})" if why else ""
         raise UnsupportedError(
-            f"the image has {held:,} pixels to hold at once, the limit is {limit:,}: raise it with --max-pixels"
+            f"the image has {held:,} pixels to hold at once, the limit is {limit:,}: raise it with --max-pixels{remark}"
         )
 
 

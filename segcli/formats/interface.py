@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.contract import ModelCard
-from segcli.image import Image, Json, LabelMap
+from segcli.image import BandSource, Image, Json, LabelMap
 from segcli.settings import PredictSettings
 
 
@@ -23,12 +27,14 @@ class ReadRequest:
 
     ``channels``: the card's channel names in order, or None to hand over every channel as stored. ``channel``: the
     one channel of the file the user named. ``max_pixels``: refuse to hold more pixels (rows x columns x slices) than
-    this. ``gaps``, ``strict`` and ``spacing``: see :class:`PredictSettings`.
+    this. ``hold_pixels``: an image of more pixels than this is left open and read in bands if its layout allows; None:
+    never. ``gaps``, ``strict`` and ``spacing``: see :class:`PredictSettings`.
     """
 
     channels: tuple[str, ...] | None = None
     channel: str | None = None
     max_pixels: int = 500_000_000
+    hold_pixels: int | None = None
     gaps: str = "warn"
     strict: bool = False
     spatial_dims: int = 2
@@ -80,12 +86,44 @@ class Description:
     details: Mapping[str, Json] | None = None
 
 
+HOLD_PIXELS = 2**26
+"""A good ``hold_pixels``: up to here (8192 x 8192) an image in memory is no burden, and faster."""
+
+
+class OpenBands(BandSource, Protocol):
+    """A part that lies in its file still; bands are decoded as they are read, in the process that opened it."""
+
+    def close(self) -> None:
+        """Close the file. May be called again."""
+        ...
+
+
 @dataclass(frozen=True)
 class ReadResult:
-    """Parts of a case and what must be told about reading them."""
+    """Parts of a case and what must be told about reading them.
+
+    ``bands``: the parts of an image larger than ``hold_pixels``; there are no ``parts`` then.
+    """
 
     parts: tuple[Image, ...]
     warnings: tuple[str, ...] = ()
+    bands: tuple[OpenBands, ...] = ()
+
+
+class MaskStream(Protocol):
+    """A mask file that is written as its rows come, part by part, slice by slice, from the first row to the last."""
+
+    def write(self, labels: NDArray[Any]) -> None:
+        """The next rows ``[row, column]``, all of one slice. Raises OSError, or whatever its library raises."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until all rows lie in the file. Raises as :meth:`write`."""
+        ...
+
+    def abort(self) -> None:
+        """Stop writing; the file is about to be removed. May be called again, and after :meth:`finish`."""
+        ...
 
 
 class Format(Protocol):
@@ -116,4 +154,16 @@ class Format(Protocol):
 
     def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
         """Label numbers of a mask file, one label map a part, as ``write`` was given them."""
+        ...
+
+
+class BandedFormat(Format, Protocol):
+    """A format whose images may be left open (``ReadResult.bands``); its masks are written and verified in bands."""
+
+    def open_stream(self, target: Path, parts: Sequence[BandSource], dtype: np.dtype[Any]) -> MaskStream:
+        """Begin the masks of the images ``parts``, of ``dtype`` uint8 or uint16, in the file ``target``."""
+        ...
+
+    def open_labels(self, path: Path) -> AbstractContextManager[tuple[OpenBands, ...]]:
+        """The parts of a mask file as :meth:`open_stream` makes them, one channel each, to be read in bands."""
         ...

@@ -125,11 +125,17 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
     """(marker, payload, offset behind it) up to the first scan; markers without payload are left out."""
     at = 2
     while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            return
+        if data[at] != 0xFF:  # bytes that belong to nothing: libjpeg goes on at the next marker as well
+            at = data.find(b"\xff", at)
+            if at < 0:
+                return
+            continue
         marker = data[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
+            continue
+        if marker == 0:
+            at += 2
             continue
         if marker == _EOI:
             return

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segcli import errors
 from segcli.errors import SegcliError, UnreadableError
-from segcli.formats.interface import Description, ReadRequest
+from segcli.formats.interface import Description, OpenBands, ReadRequest
 from segcli.formats.pixel_memory import PixelMemory
 from segcli.image import Geometry, Image, Json, LabelMap
 
@@ -29,16 +29,6 @@ class FileDescription:
 
     description: Description
     mask_name: str
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A case as it was read: its parts, what must be told about it, SHA-256 over the input bytes, seconds it took."""
-
-    parts: tuple[Image, ...]
-    warnings: tuple[str, ...]
-    digest: str
-    seconds: float
 
 
 def error_to_json(error: Exception) -> Json:
@@ -108,6 +98,19 @@ def parts_to_json(parts: Sequence[Image | LabelMap], memory: PixelMemory) -> Jso
             }
         )
     return result
+
+
+def bands_to_json(bands: Sequence[OpenBands]) -> Json:
+    """What the main process must know of parts that stay open."""
+    return [
+        {
+            "shape": list(part.shape),
+            "dtype": part.dtype.newbyteorder("=").str,
+            "geometry": part.geometry.to_json(),
+            "extra": dict(part.extra),
+        }
+        for part in bands
+    ]
 
 
 def places_of(parts: Json) -> list[Json]:

@@ -25,6 +25,9 @@ from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadR
 from segcli.formats.palette import MAX_INDEX, color_table, fits_palette
 from segcli.image import Image, LabelMap
 
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+"""Chunks of APNG, over which libpng stumbles where they are damaged; the first frame needs none of them."""
+
 
 class Png:
     """The :class:`segcli.formats.interface.Format` of PNG."""
@@ -54,13 +57,15 @@ class Png:
         refuse_gzip(data, "PNG")
         stated = png_chunks.header(data)
         check_pixels(stated.rows * stated.columns, 1, request.max_pixels)
+        warnings = _animation_warning(data)
         with decoding("PNG"):
-            pixels = _channels_first(imagecodecs.png_decode(data))
+            still = png_chunks.without(data, _ANIMATION) if warnings else data
+            pixels = _channels_first(imagecodecs.png_decode(still))
         if pixels.shape[1] in (2, 4):
             pixels = drop_opaque_alpha(pixels, np.iinfo(pixels.dtype).max)
         names = RGB if pixels.shape[1] == 3 else ("grey",)
         image = Image(reconcile(pixels, names, request), extra={"phys": _resolution(data)})
-        return ReadResult((image,), _animation_warning(data))
+        return ReadResult((image,), warnings)
 
     def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
         """Indexed PNG (index = label number), or grey where the settings or numbers above 255 ask for it."""

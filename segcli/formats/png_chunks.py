@@ -58,6 +58,18 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
+def without(data: bytes, kinds: tuple[bytes, ...]) -> bytes:
+    """The file without chunks of some types; the others keep their checksums, right or wrong."""
+    kept = [SIGNATURE]
+    at = len(SIGNATURE)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        if data[at + 4 : at + 8] not in kinds:
+            kept.append(data[at : at + 12 + length])
+        at += 12 + length
+    return b"".join(kept) + data[at:]
+
+
 def chunk(kind: bytes, payload: bytes) -> bytes:
     """One chunk with its length and checksum."""
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))

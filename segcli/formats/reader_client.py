@@ -12,13 +12,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from segcli.errors import UsageError
-from segcli.formats import wire
+from numpy.typing import NDArray
+
+from segcli.errors import UnreadableError, UsageError
+from segcli.formats import messages, wire
+from segcli.formats.pixel_memory import map_arrays
 from segcli.image import Json
 
 START_LIMIT = 60.0
 """Seconds a reader may take to start (a cold network file system)."""
+
+CRASHED = "the decoder crashed on it: the file is damaged or of a kind it cannot read; repair or convert it"
+STOPPED = "the run was stopped"
 
 _TICK = 0.2
 _KEPT = 4096
@@ -128,13 +135,32 @@ class ReaderClient:
             self._selector.unregister(stream)
         self._said = (self._said + data)[-_KEPT:]
 
-    def take_descriptor(self) -> int:
-        """The descriptor that came with the last answer; the caller closes it. Raises ReaderLost."""
+    def fetch(self, request: Json, seconds: float | None) -> tuple[Json, list[NDArray[Any]]]:
+        """The answer to a request for pixels, and its arrays.
+
+        Raises the error the reader sent, ReaderLost, or ReaderLate after ``seconds`` (the reader is killed then).
+        """
+        self.send(request)
+        answer = self.receive(seconds)
+        if "error" in answer:
+            raise messages.error_from_json(answer)
+        if not answer.get("fd"):
+            return answer, []
         try:
-            return self._receiver.take_descriptor()
+            descriptor = self._receiver.take_descriptor()
+            try:
+                return answer, map_arrays(descriptor, messages.places_of(answer["parts"]))
+            finally:
+                os.close(descriptor)
         except wire.BrokenWire:
             self.kill()
             raise ReaderLost from None
+        except OSError as error:
+            raise UnreadableError(f"its pixels cannot be held in memory ({error.strerror})") from error
+
+    def loss(self) -> UnreadableError:
+        """What ReaderLost means for the case that was being read."""
+        return UnreadableError(STOPPED if self._stopped() else CRASHED)
 
     def kill(self) -> None:
         """End the process and give up everything held for it; may be called again."""
@@ -149,6 +175,11 @@ class ReaderClient:
         self._selector.close()
         self._receiver.close()
         self._connection.close()
+
+
+def late(seconds: float | None) -> UnreadableError:
+    """The error of a case whose reader took too long."""
+    return UnreadableError(f"it was not read within {seconds:g} seconds: give it more time, or convert it")
 
 
 def _environment() -> dict[str, str]:

@@ -1,8 +1,9 @@
 """The program in which every decoder runs: ``python -m segcli.formats.reader_process DESCRIPTOR``.
 
-It may be killed at any time, and hostile files may kill it: all it holds is the one request it works on. It answers
-requests on the socket given to it until that is closed. It leaves no core dump (that would hold patient data), is the
-kernel's first choice when memory runs out, and ends with its parent.
+It may be killed at any time, and hostile files may kill it: all it holds is the one request it works on, or the one
+case that lies open to be read in bands. It answers requests on the socket given to it until that is closed. It leaves
+no core dump (that would hold patient data), is the kernel's first choice when memory runs out, and ends with its
+parent.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segcli.case import Case
 from segcli.formats import channel_files, messages, wire
-from segcli.formats.interface import InputFiles
+from segcli.formats.interface import InputFiles, OpenBands
 from segcli.formats.pixel_memory import PixelMemory
 from segcli.formats.table import load_format
 from segcli.image import Image, Json, LabelMap
@@ -45,6 +48,7 @@ class _Service:
         self._receiver = wire.Receiver(connection)
         self._places: Mapping[str, str] = {}
         self._folder: str | None = None
+        self._bands: tuple[OpenBands, ...] = ()
 
     def run(self) -> None:
         hello = self._receiver.wait()
@@ -53,6 +57,7 @@ class _Service:
         answers: Mapping[str, Callable[[Json], None]] = {
             "describe": self._describe,
             "read": self._read,
+            "band": self._band,
             "read_labels": self._read_labels,
         }
         while True:
@@ -72,9 +77,13 @@ class _Service:
         source = load_format(name, self._places)
         if hasattr(source, "describe_instance"):
             return {"instance": wire.plain(source.describe_instance(path, keywords))}
-        return {"file": wire.plain(messages.description_to_json(source.describe(path), source.mask_name(path.name)))}
+        file = wire.plain(messages.description_to_json(source.describe(path), source.mask_name(path.name)))
+        messages.description_from_json(file)  # what makes no sense must fail here, where it fails one file
+        return {"file": file}
 
     def _read(self, request: Json) -> None:
+        self._close_bands()
+
         def decode() -> tuple[tuple[Image, ...], Json]:
             start = time.monotonic()
             case = Case.from_json(request["case"])
@@ -85,11 +94,27 @@ class _Service:
                 result = channel_files.read_channel_files(source, case, wanted, files)
             else:
                 result = source.read(case, wanted, files)
-            digest = files.digest()
-            seconds = time.monotonic() - start
-            return result.parts, {"warnings": list(result.warnings), "digest": digest, "seconds": seconds}
+            self._bands = result.bands
+            remarks = {
+                "bands": messages.bands_to_json(result.bands),
+                "warnings": list(result.warnings),
+                "digest": files.digest(),
+            }
+            return result.parts, remarks | {"seconds": time.monotonic() - start}
 
         self._deliver(decode)
+
+    def _band(self, request: Json) -> None:
+        def decode() -> tuple[tuple[Image, ...], Json]:
+            part = self._bands[request["part"]]
+            return (Image(part.read(request["slice"], *request["rows"])[np.newaxis]),), {}
+
+        self._deliver(decode)
+
+    def _close_bands(self) -> None:
+        for part in self._bands:
+            part.close()
+        self._bands = ()
 
     def _read_labels(self, request: Json) -> None:
         self._deliver(lambda: (load_format(request["format"], self._places).read_labels(Path(request["path"])), {}))

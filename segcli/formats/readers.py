@@ -5,25 +5,25 @@ Each process is served by one thread. A reader that dies or overruns is replaced
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
 
 from segcli.case import Case
 from segcli.errors import SegcliError, UnreadableError, UsageError
 from segcli.formats import messages
+from segcli.formats.banded import BandedImage, OpenCase
 from segcli.formats.interface import ReadRequest
-from segcli.formats.messages import Delivery, FileDescription
-from segcli.formats.pixel_memory import map_arrays
-from segcli.formats.reader_client import ReaderClient, ReaderLate, ReaderLost
+from segcli.formats.messages import FileDescription
+from segcli.formats.reader_client import ReaderClient, ReaderLate, ReaderLost, late
 from segcli.formats.table import PLACES
-from segcli.formats.wire import BrokenWire
-from segcli.image import Json, LabelMap
+from segcli.image import Image, Json, LabelMap
 
 DESCRIBE_LIMIT = 60.0
 """Seconds to read the header of one file."""
@@ -39,7 +39,31 @@ Described: TypeAlias = "FileDescription | dict[str, Json] | SegcliError"
 
 T = TypeVar("T")
 _Work: TypeAlias = Callable[["_Seat"], Any]
-_CRASHED = "the decoder crashed on it: the file is damaged or of a kind it cannot read; repair or convert it"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A case as it was read: its parts, what must be told about it, SHA-256 over the input bytes, seconds it took.
+
+    All parts are in memory, or (more pixels than the request's ``hold_pixels``) all lie open in a reader process of
+    their own until :meth:`close`.
+    """
+
+    parts: tuple[Image | BandedImage, ...]
+    warnings: tuple[str, ...]
+    digest: str
+    seconds: float
+
+    @property
+    def banded(self) -> bool:
+        """Whether the parts are read band by band."""
+        return any(isinstance(part, BandedImage) for part in self.parts)
+
+    def close(self) -> None:
+        """Give the parts up. Nothing happens to those in memory. May be called again."""
+        for part in self.parts:
+            if isinstance(part, BandedImage):
+                part.close()
 
 
 class Readers:
@@ -52,6 +76,7 @@ class Readers:
     def __init__(self, count: int = 1, folder: Path | None = None, places: Mapping[str, str] = PLACES) -> None:
         self._tasks: queue.SimpleQueue[tuple[Future[Any], _Work] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
+        self._lent: weakref.WeakSet[OpenCase] = weakref.WeakSet()
         self._count = max(1, count)
         self._seats = [_Seat(places, folder, self._closed) for _ in range(self._count)]
         self._threads = [
@@ -74,11 +99,14 @@ class Readers:
             self._tasks.put(None)
         for thread in self._threads:
             thread.join(timeout=30)
+        for case in tuple(self._lent):
+            case.close()
 
     @property
     def pids(self) -> tuple[int, ...]:
         """Process ids of the readers that run."""
-        return tuple(pid for seat in self._seats if (pid := seat.pid) is not None)
+        found = [*(seat.pid for seat in self._seats), *(case.pid for case in self._lent)]
+        return tuple(pid for pid in found if pid is not None)
 
     def describe(
         self, format_name: str, paths: Sequence[Path], keywords: Sequence[str] = ()
@@ -100,15 +128,20 @@ class Readers:
     def submit_read(self, case: Case, request: ReadRequest, deadline: float | None = None) -> Future[Delivery]:
         """Read a case ahead; the future gives its :class:`Delivery` or raises the case's error.
 
-        ``deadline``: seconds from when a reader begins with it. The pixels are mapped, not copied: their memory (and
-        one descriptor) is free when the last of the arrays is.
+        ``deadline``: seconds from when a reader begins with it, those that its bands take included. The pixels are
+        mapped, not copied: their memory (and one descriptor) is free when the last of the arrays is.
         """
         message = {"do": "read", "case": case.to_json(), "request": messages.request_to_json(request)}
 
         def work(seat: _Seat) -> Delivery:
             answer, arrays = seat.fetch(message, deadline)
-            parts = messages.images_from(answer["parts"], arrays)
-            return Delivery(parts, tuple(answer["warnings"]), answer["digest"], float(answer["seconds"]))
+            seconds = float(answer["seconds"])
+            parts: tuple[Image | BandedImage, ...] = messages.images_from(answer["parts"], arrays)
+            if answer["bands"]:
+                open_case = OpenCase(seat.give_up(), None if deadline is None else max(0.0, deadline - seconds))
+                self._lent.add(open_case)
+                parts = tuple(BandedImage(open_case, part, told) for part, told in enumerate(answer["bands"]))
+            return Delivery(parts, tuple(answer["warnings"]), answer["digest"], seconds)
 
         return self._submit(work)
 
@@ -183,23 +216,18 @@ class _Seat:
         """An answer with pixels, and its arrays. Raises the error the reader sent, or that of its loss."""
         client = self.client()
         try:
-            client.send(request)
-            answer = client.receive(seconds)
-            if "error" in answer:
-                raise messages.error_from_json(answer)
-            descriptor = client.take_descriptor()
-            try:
-                return answer, map_arrays(descriptor, messages.places_of(answer["parts"]))
-            finally:
-                os.close(descriptor)
-        except (ReaderLost, BrokenWire):
+            return client.fetch(request, seconds)
+        except ReaderLost:
             self.empty()
-            raise self._loss() from None
+            raise client.loss() from None
         except ReaderLate:
             self.empty()
-            raise _late(seconds) from None
-        except OSError as error:
-            raise UnreadableError(f"its pixels cannot be held in memory ({error.strerror})") from error
+            raise late(seconds) from None
+
+    def give_up(self) -> ReaderClient:
+        """The reader, for a case that lies open in it; another is started when one is next needed here."""
+        client, self._client = self.client(), None
+        return client
 
     def describe(self, request: Json, paths: Sequence[Path]) -> list[Described]:
         """What the files say, in order; a file on which the reader died has that as its error, the others go on."""
@@ -212,16 +240,13 @@ class _Seat:
                     found.append(_description(client.receive(DESCRIBE_LIMIT)))
             except ReaderLost:
                 self.empty()
-                found.append(self._loss())
+                found.append(client.loss())
                 if self._closed.is_set():
                     raise CancelledError from None
             except ReaderLate:
                 self.empty()
-                found.append(_late(DESCRIBE_LIMIT))
+                found.append(late(DESCRIBE_LIMIT))
         return found
-
-    def _loss(self) -> SegcliError:
-        return UnreadableError("the run was stopped" if self._closed.is_set() else _CRASHED)
 
 
 def _described(paths: Sequence[Path], request: Json) -> Callable[[_Seat], list[Described]]:
@@ -235,10 +260,6 @@ def _description(answer: Json) -> Described:
         record: dict[str, Json] = answer["instance"]
         return record
     return messages.description_from_json(answer["file"])
-
-
-def _late(seconds: float | None) -> UnreadableError:
-    return UnreadableError(f"it was not read within {seconds:g} seconds: give it more time, or convert it")
 
 
 def _first(waiting: deque[tuple[Sequence[Path], Future[list[Described]]]]) -> Iterator[tuple[Path, Described]]:

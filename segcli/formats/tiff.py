@@ -7,32 +7,35 @@ The picture is turned as its Orientation tag says, the mask lies in that same fr
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import UnsupportedError
 from segcli.formats.channels import reconcile
-from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
+from segcli.formats.decoding import decoding, refuse_gzip
 from segcli.formats.finite import hide_non_finite
-from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
-from segcli.formats.labels import as_labels
+from segcli.formats.interface import Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
+from segcli.formats.labels import as_labels, label_type
 from segcli.formats.orient import as_viewed
-from segcli.formats.tiff_layout import Stack, check_stored, layout
+from segcli.formats.tiff_bands import in_bands, open_bands, open_labels
+from segcli.formats.tiff_layout import Stack, check_stored, layout, ordered
 from segcli.formats.tiff_metadata import orientation
+from segcli.formats.tiff_open import opened
 from segcli.formats.tiff_samples import intensities
-from segcli.formats.tiff_write import write_mask
-from segcli.image import Image, LabelMap
+from segcli.formats.tiff_stream import TiffMaskStream
+from segcli.formats.tiff_write import MaskPart, write_blocks
+from segcli.image import BandSource, Image, LabelMap
 
 _MAGIC = (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")
+LARGE_FILE = 2**26
+"""Bytes of a file from which on its tags are looked at before all of it is read."""
+
 _SUFFIXES = (".tif", ".tiff")
 
 
@@ -51,7 +54,7 @@ class Tiff:
 
     def describe(self, path: Path) -> Description:
         """Size of the first stack of pages; spacing where OME or ImageJ state one."""
-        with decoding("TIFF"), path.open("rb") as stream, _opened(stream, path.name) as tif:
+        with decoding("TIFF"), path.open("rb") as stream, opened(stream, path.name) as tif:
             stacks, warnings = layout(tif)
             first = stacks[0]
             geometry = first.geometry
@@ -62,23 +65,40 @@ class Tiff:
         return Description(shape=shape, spacing=spacing, warnings=warnings)
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
-        """One part per stack of equal pages (per time point of an OME or ImageJ volume), in the stored dtype."""
-        parts: list[Image] = []
+        """One part per stack of equal pages (per time point of an OME or ImageJ volume), in the stored dtype.
+
+        More pixels than ``request.hold_pixels`` are left in the file, where its layout allows
+        (:mod:`segcli.formats.tiff_bands`).
+        """
+        path = case.files[0]
         with decoding("TIFF"):
-            data = files.read(case.files[0])
+            large = path.stat().st_size > LARGE_FILE
+            if large and (left_open := open_bands(path, request)) is not None:
+                return left_open
+            data = files.read(path)
             refuse_gzip(data, "TIFF")
-            with _opened(io.BytesIO(data), case.files[0].name) as tif:
+            with opened(io.BytesIO(data), path.name) as tif:
                 stacks, told = layout(tif)
-                warnings = [*told, *_checked(stacks, len(data), request.max_pixels)]
-                for index, stack in enumerate(stacks):
-                    images, more = _images(stack, index, request)
-                    parts += images
-                    warnings += more
-        return ReadResult(tuple(parts), tuple(dict.fromkeys(warnings)))
+                if not large and in_bands(stacks, request) and (left_open := open_bands(path, request)) is not None:
+                    return left_open
+                return _whole(stacks, len(data), told, request)
 
     def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
         """The same pages, resolution and (OME, ImageJ) sizes; see :mod:`segcli.formats.tiff_write`."""
-        write_mask(target, masks, max(label.value for label in request.card.labels))
+        largest = max(
+            [*(label.value for label in request.card.labels), *(int(mask.pixels.max(initial=0)) for mask in masks)]
+        )
+        dtype = np.dtype(label_type(largest))
+        parts = [MaskPart(_extent(mask.pixels.shape), mask.extra) for mask in masks]
+        write_blocks(target, parts, dtype, _blocks(masks, parts, dtype))
+
+    def open_stream(self, target: Path, parts: Sequence[BandSource], dtype: np.dtype[Any]) -> TiffMaskStream:
+        """The same file as :meth:`write` makes, from bands."""
+        return TiffMaskStream(target, [MaskPart(_extent(part.shape), part.extra) for part in parts], dtype)
+
+    def open_labels(self, path: Path) -> AbstractContextManager[tuple[OpenBands, ...]]:
+        """Numbers as stored, band by band."""
+        return open_labels(path)
 
     def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
         """Numbers as stored: palette indices stay indices, MINISWHITE is not turned round.
@@ -86,9 +106,10 @@ class Tiff:
         Raises UnsupportedError for pages of several channels or of numbers that are no labels.
         """
         found: list[LabelMap] = []
-        with decoding("TIFF mask"), path.open("rb") as stream, _opened(stream, path.name) as tif:
+        with decoding("TIFF mask"), path.open("rb") as stream, opened(stream, path.name) as tif:
             stacks, _ = layout(tif)
-            _checked(stacks, path.stat().st_size, None)
+            for stack in stacks:
+                check_stored(stack, path.stat().st_size)
             for index, stack in enumerate(stacks):
                 planes = _stored(stack)
                 if planes.shape[1] != 1:
@@ -98,35 +119,20 @@ class Tiff:
         return tuple(found)
 
 
-@contextmanager
-def _opened(stream: BinaryIO | io.BytesIO, name: str) -> Iterator[Any]:
-    """A TiffFile that follows no reference into other files and logs no header values."""
-    log = logging.getLogger("tifffile")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        with tifffile.TiffFile(stream, name=name, _multifile=False) as tif:
-            yield tif
-    finally:
-        log.setLevel(level)
-
-
-def _checked(stacks: Sequence[Stack], size: int, limit: int | None) -> list[str]:
-    """Warnings. Raises if the file is cut off, or the pixels of all stacks are more than ``limit``."""
-    if limit is not None:
-        count = sum(stack.times * stack.slices * stack.rows * stack.columns for stack in stacks)
-        check_pixels(count, max(stack.channels for stack in stacks), limit)
-        for stack in stacks:
-            # A tile larger than the image is padding that must be decoded all the same.
-            check_pixels(stack.page.tilewidth * stack.page.tilelength, 1, max(limit, 1))
-    return [warning for stack in stacks for warning in check_stored(stack, size)]
+def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: ReadRequest) -> ReadResult:
+    """All parts in memory. Raises if the file is cut off."""
+    parts: list[Image] = []
+    warnings = [*told, *(warning for stack in stacks for warning in check_stored(stack, size))]
+    for index, stack in enumerate(stacks):
+        images, more = _images(stack, index, request)
+        parts += images
+        warnings += more
+    return ReadResult(tuple(parts), tuple(dict.fromkeys(warnings)))
 
 
 def _images(stack: Stack, index: int, request: ReadRequest) -> tuple[list[Image], tuple[str, ...]]:
     """The parts of one stack."""
-    named = request
-    if request.channel in stack.sizes.channel_names:
-        named = replace(request, channel=str(stack.sizes.channel_names.index(request.channel)))
+    named = stack.by_number(request)
     pixels = _each_page(stack, named) if stack.series is None else _whole_series(stack, named)
     pixels, valid, warnings = hide_non_finite(pixels)
     validity: Sequence[NDArray[np.bool_] | None] = [None] * stack.times
@@ -175,7 +181,7 @@ def _stored(stack: Stack) -> NDArray[Any]:
 
 def _page_planes(page: Any) -> NDArray[Any]:
     """``[slice, sample, row, column]`` of one page; slices are more than one only in volumetric TIFF."""
-    return _ordered(page.asarray(), page.axes)
+    return ordered(page.asarray(), page.axes)
 
 
 def _series_planes(stack: Stack) -> tuple[NDArray[Any], int]:
@@ -183,17 +189,19 @@ def _series_planes(stack: Stack) -> tuple[NDArray[Any], int]:
     axes = stack.series.axes
     array = stack.series.asarray()
     groups = array.shape[axes.index("C")] if "C" in axes else 1
-    return _ordered(array, axes), groups
+    return ordered(array, axes), groups
 
 
-def _ordered(array: NDArray[Any], axes: str) -> NDArray[Any]:
-    """Any axes → ``[plane, sample, row, column]``; planes run over time, other axes, channel (the last the fastest)."""
-    outer = sorted((axis for axis in axes if axis not in "CSYX"), key=lambda axis: axis != "T")
-    order = [*outer, *(axis for axis in "C" if axis in axes), *(axis for axis in "S" if axis in axes), "Y", "X"]
-    array = array.transpose([axes.index(axis) for axis in order])
-    samples = array.shape[-3] if "S" in axes else 1
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return array.reshape(-1, samples, *array.shape[-2:])
+def _blocks(masks: Sequence[LabelMap], parts: Sequence[MaskPart], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    for mask, part in zip(masks, parts, strict=True):
+        for plane in mask.pixels:
+            for top in range(0, len(plane), part.block_rows):
+                yield plane[top : top + part.block_rows].astype(dtype, copy=False)
+
+
+def _extent(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Slices, rows, columns."""
+    return shape[0], shape[-2], shape[-1]
 
 
 def _turn(stack: Stack) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import tifffile
+from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError, UnsupportedError
+from segcli.formats.interface import ReadRequest
 from segcli.formats.orient import transposes
 from segcli.formats.tiff_metadata import Sizes, imagej_sizes, ome_sizes, orientation, resolution_tags
 from segcli.formats.tiff_samples import check_type
@@ -60,6 +62,11 @@ class Stack:
         stacked = self.slices > 1 and not self.along_time
         return Geometry(spacing=spacing, slice_spacing=sizes.slices if stacked else None)
 
+    def by_number(self, request: ReadRequest) -> ReadRequest:
+        """The request with a channel that the file names (OME) told by its number."""
+        names = self.sizes.channel_names
+        return replace(request, channel=str(names.index(request.channel))) if request.channel in names else request
+
     def notes(self, index: int) -> dict[str, Json]:
         """What the writer wants back of the ``index``-th stack of the file."""
         pages = [self.page] if self.series is not None else self.pages
@@ -88,6 +95,16 @@ def layout(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
     return _plain(list(tif.pages))
 
 
+def ordered(array: NDArray[Any], axes: str) -> NDArray[Any]:
+    """Any axes → ``[plane, sample, row, column]``; planes run over time, other axes, channel (the last the fastest)."""
+    outer = sorted((axis for axis in axes if axis not in "CSYX"), key=lambda axis: axis != "T")
+    order = [*outer, *(axis for axis in "C" if axis in axes), *(axis for axis in "S" if axis in axes), "Y", "X"]
+    array = array.transpose([axes.index(axis) for axis in order])
+    samples = array.shape[-3] if "S" in axes else 1
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.reshape(-1, samples, *array.shape[-2:])
+
+
 def check_stored(stack: Stack, size: int) -> tuple[str, ...]:
     """Whether the file of ``size`` bytes holds what the tags point to; warnings.
 
@@ -100,6 +117,8 @@ def check_stored(stack: Stack, size: int) -> tuple[str, ...]:
     for page in stack.pages if series is None else series.pages:
         if page is None:
             raise UnreadableError("the TIFF announces more planes than it holds: export it again")
+        if page.keyframe.samplesperpixel > 1 and page.keyframe.planarconfig not in (1, 2):
+            raise UnreadableError("the TIFF does not say how its samples are arranged: export it again")
         if not page.dataoffsets:
             raise UnreadableError("the TIFF has a page without pixel data: export it again")
         if min(len(page.dataoffsets), len(page.databytecounts)) < math.prod(page.keyframe.chunked):
@@ -170,7 +189,7 @@ def _without_levels(pages: Sequence[Any]) -> list[Any]:
     kept: list[Any] = []
     level: Any = None
     for page in pages:
-        if level is not None and _halves(level, page):
+        if level is not None and not _PART.match(page.description) and _halves(level, page):
             level = page
             continue
         kept.append(page)

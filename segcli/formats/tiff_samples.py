@@ -53,7 +53,7 @@ def intensities(planes: NDArray[Any], page: Any) -> tuple[NDArray[Any], tuple[st
         planes = planes.view(np.uint8)
     photometric = page.photometric
     if photometric == _PHOTOMETRIC.PALETTE:
-        return _through_palette(planes, page), RGB
+        return _through_palette(_without_alpha(planes, page)[0], page), RGB
     if photometric == _PHOTOMETRIC.YCBCR and page.compression not in _DECODED_TO_RGB:
         planes = _ycbcr_to_rgb(planes, page)
     elif photometric == _PHOTOMETRIC.MINISWHITE:

@@ -97,6 +97,15 @@ def test_damaged_exif_counts_as_none(tmp_path: Path) -> None:
     assert read(FORMAT, tmp_path / "a.jpg").parts[0].shape[2:] == GREY.shape
 
 
+def test_bytes_between_the_segments_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    data = jpeg(GREY)
+    behind = 4 + int.from_bytes(data[4:6], "big")  # the first segment
+    path.write_bytes(data[:behind] + b"junk\xff\0" + data[behind:])
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], pillow(path)[1])
+    assert FORMAT.describe(path).shape == (1, *GREY.shape)
+
+
 def test_names_of_masks() -> None:
     assert FORMAT.mask_name("a.jpg") == "a.jpg.png"
     assert FORMAT.recognises(jpeg(GREY)[:4096])

@@ -131,6 +131,17 @@ def test_animated_png_says_that_only_the_first_frame_counts(tmp_path: Path) -> N
     assert np.array_equal(result.parts[0].pixels[0, 0], GREY8)
 
 
+def test_damaged_animation_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(handmade(GREY8, 8, 0, chunk(b"acTL", struct.pack(">II", 0, 0))))  # no frames at all
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], GREY8)
+    damaged = bytearray(path.read_bytes())
+    damaged[-20] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(UnreadableError):
+        read(FORMAT, path)
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -139,6 +139,23 @@ def test_a_palette_becomes_its_colours_but_labels_stay_indices(tmp_path: Path) -
     assert np.array_equal(FORMAT.read_labels(path)[0].pixels[0], GREY)
 
 
+def test_a_palette_with_an_opaque_alpha_channel(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    colormap = np.random.default_rng(1).integers(0, 65536, (3, 256)).astype(np.uint16)
+    for alpha, refused in ((255, False), (254, True)):
+        pixels = np.dstack([GREY, np.full_like(GREY, alpha)])
+        data = tiff(pixels, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"], metadata=None,
+                    extratags=[(320, 3, 768, colormap.ravel(), True)])  # fmt: skip
+        photometric = struct.pack("<HHIH", 262, 3, 1, 1)
+        assert data.count(photometric) == 1
+        path.write_bytes(data.replace(photometric, struct.pack("<HHIH", 262, 3, 1, 3)))
+        if refused:
+            with pytest.raises(UnsupportedError, match="transparent"):
+                read(FORMAT, path)
+        else:
+            assert np.array_equal(read(FORMAT, path).parts[0].pixels[0], colormap[:, GREY])
+
+
 def test_resolution_is_copied_and_never_a_spacing(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(GREY, resolution=((600, 7), (300, 11)), resolutionunit="CENTIMETER"))
@@ -245,6 +262,15 @@ def test_a_header_that_announces_more_rows_than_there_are_is_refused(tmp_path: P
         for attempt in (lambda: read(FORMAT, path), lambda: FORMAT.read_labels(path)):
             with pytest.raises(UnreadableError, match="announces"):
                 attempt()
+
+
+def test_an_arrangement_of_samples_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    data = tiff(RGB, photometric="rgb", tile=(16, 16), metadata=None)
+    planar = struct.pack("<HHIH", 284, 3, 1, 1)
+    assert data.count(planar) == 1
+    (tmp_path / "a.tif").write_bytes(data.replace(planar, struct.pack("<HHIH", 284, 3, 1, 7)))
+    with pytest.raises(UnreadableError):
+        read(FORMAT, tmp_path / "a.tif")
 
 
 def test_bigtiff_where_four_gibibytes_are_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

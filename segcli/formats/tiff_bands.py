@@ -1,0 +1,184 @@
+"""Parts of a TIFF too large to be held: the file stays open, and each band is decoded when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.errors import UnreadableError
+from segcli.formats.channels import reconcile
+from segcli.formats.decoding import check_pixels, decoding, held_pixels
+from segcli.formats.interface import ReadRequest, ReadResult
+from segcli.formats.tiff_layout import Stack, check_stored, layout
+from segcli.formats.tiff_metadata import orientation
+from segcli.formats.tiff_open import opened
+from segcli.formats.tiff_rows import Plane, Rows, cannot_be_banded, planes_of
+from segcli.formats.tiff_samples import intensities
+from segcli.image import Geometry, Json
+
+_ONE_PIECE = "its rows are packed in one piece: save it in tiles to have it read in bands"
+_TURNED = "it is stored turned: save it upright to have it read in bands"
+_NOT_FINITE = "it holds pixels that are no finite number: replace them to have it read in bands"
+_LOOKED_AT = 2**22
+"""Pixels looked at in one go."""
+
+_UNUSUAL = "{}: save it as plain tiled pages to have it read in bands"
+
+
+def in_bands(stacks: Sequence[Stack], request: ReadRequest) -> bool:
+    """Whether an image of these stacks is to be read band by band instead of being held.
+
+    Raises UnsupportedError if it must be held but has more pixels than the request allows.
+    """
+    count = sum(stack.times * stack.slices * stack.rows * stack.columns for stack in stacks)
+    channels = max(stack.channels for stack in stacks)
+    for stack in stacks:
+        # A tile larger than the image is padding that must be decoded all the same.
+        check_pixels(stack.page.tilewidth * stack.page.tilelength, 1, max(request.max_pixels, 1))
+    if request.hold_pixels is None or held_pixels(count, channels) <= request.hold_pixels:
+        check_pixels(count, channels, request.max_pixels)
+        return False
+    reasons = (_must_be_held(stack, request) for stack in stacks)
+    why = next((reason for reason in reasons if reason is not None), None)
+    if why is None:
+        return True
+    check_pixels(count, channels, request.max_pixels, why)
+    return False
+
+
+def open_bands(path: Path, request: ReadRequest) -> ReadResult | None:
+    """The parts of an image left open in its file; None if it is to be held.
+
+    Raises UnreadableError or UnsupportedError, as reading all of it would.
+    """
+    with ExitStack() as resources, decoding("TIFF"):
+        stream = resources.enter_context(path.open("rb"))
+        stacks, told = layout(resources.enter_context(opened(stream, path.name)))
+        if not in_bands(stacks, request):
+            return None
+        size = path.stat().st_size
+        warnings = [*told, *(warning for stack in stacks for warning in check_stored(stack, size))]
+        rows = Rows(stream.fileno())
+        resources.callback(rows.close)
+        bands = [part for index, stack in enumerate(stacks) for part in _parts(stack, index, rows, request)]
+        for part in bands:
+            part.look()
+        if not all(part.is_finite() for part in bands):
+            count = sum(part.shape[0] * part.shape[2] * part.shape[3] for part in bands)
+            check_pixels(count, max(stack.channels for stack in stacks), request.max_pixels, _NOT_FINITE)
+            return None
+        kept = resources.pop_all()
+    for part in bands:
+        part.owns(kept)
+    return ReadResult((), tuple(dict.fromkeys(warnings)), tuple(bands))
+
+
+class TiffBands:
+    """One part: ``planes`` of each of its slices. The :class:`segcli.formats.interface.OpenBands` of TIFF."""
+
+    valid: NDArray[np.bool_] | None = None
+
+    def __init__(
+        self, stack: Stack, planes: Sequence[Sequence[Plane]], rows: Rows, request: ReadRequest, extra: dict[str, Json]
+    ) -> None:
+        self._stack, self._planes, self._rows, self._request = stack, planes, rows, request
+        self._file: ExitStack | None = None
+        self._first: tuple[int, np.dtype[Any]] = (0, np.dtype(np.uint8))
+        self.extra: Mapping[str, Json] = extra
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Number of slices, channels, rows, columns."""
+        return len(self._planes), self._first[0], self._stack.rows, self._stack.columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels that :meth:`read` gives."""
+        return self._first[1]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Spacing as OME or ImageJ state it."""
+        return self._stack.geometry
+
+    def look(self) -> None:
+        """Learn channels and type from the first row; raises what decoding it raises."""
+        row = self.read(0, 0, 1)
+        self._first = row.shape[0], row.dtype
+
+    def is_finite(self) -> bool:
+        """Whether no pixel is NaN or infinite; floats are read through for it.
+
+        What stands in for such a pixel (:mod:`segcli.formats.finite`) can only be told from all of the image.
+        """
+        step = max(1, _LOOKED_AT // self._stack.columns)
+        return self.dtype.kind != "f" or all(
+            bool(np.isfinite(self.read(index, row, row + step)).all())
+            for index in range(len(self._planes))
+            for row in range(0, self._stack.rows, step)
+        )
+
+    def owns(self, file: ExitStack) -> None:
+        """What to close in the end; parts of one file share it."""
+        self._file = file
+
+    def read(self, slice_index: int, row_start: int, row_stop: int) -> NDArray[Any]:
+        """``[channel, row, column]``, channels reconciled with the request.
+
+        Raises UnreadableError for damaged data, UnsupportedError for transparent pixels.
+        """
+        with decoding("TIFF"):
+            stored = self._rows.read(self._planes[slice_index], row_start, min(row_stop, self._stack.rows))
+            # Pages have palettes of their own; the frames of a series have no tags.
+            page = self._stack.page if self._stack.series is not None else self._planes[slice_index][0].page
+            pixels, names = intensities(stored, page)
+            if len(pixels) > 1:  # planes of channels, one behind the other
+                pixels = pixels.reshape(1, -1, *pixels.shape[2:])
+                names = tuple(str(number) for number in range(pixels.shape[1]))
+            band: NDArray[Any] = reconcile(pixels, names, self._request)[0]
+            return band
+
+    def close(self) -> None:
+        """Close the file, of all parts."""
+        if self._file is not None:
+            self._file.close()
+
+
+@contextmanager
+def open_labels(path: Path) -> Iterator[tuple[TiffBands, ...]]:
+    """The parts of a mask of ours, numbers as stored, for as long as the block lasts."""
+    with decoding("TIFF mask"), path.open("rb") as stream, opened(stream, path.name) as tif:
+        rows = Rows(stream.fileno())
+        try:
+            stacks, _ = layout(tif)
+            parts = [part for i, stack in enumerate(stacks) for part in _parts(stack, i, rows, ReadRequest())]
+            for part in parts:
+                part.look()
+            yield tuple(parts)
+        finally:
+            rows.close()
+
+
+def _parts(stack: Stack, index: int, rows: Rows, request: ReadRequest) -> list[TiffBands]:
+    planes = planes_of(stack)
+    if len(planes) != stack.times * stack.slices:
+        raise UnreadableError("the TIFF announces another number of planes than it holds: export it again")
+    wanted = stack.by_number(request)
+    cuts = range(0, len(planes), stack.slices)
+    return [TiffBands(stack, planes[cut : cut + stack.slices], rows, wanted, stack.notes(index)) for cut in cuts]
+
+
+def _must_be_held(stack: Stack, request: ReadRequest) -> str | None:
+    reason = cannot_be_banded(stack)
+    if reason is not None:
+        return _UNUSUAL.format(reason)
+    if any(orientation(page) != 1 for page in (stack.pages or (stack.page,))):
+        return _TURNED
+    height = max(plane.chunk_rows for planes in planes_of(stack) for plane in planes)
+    at_once = held_pixels(height * stack.columns, stack.channels)
+    return _ONE_PIECE if height >= stack.rows or at_once > request.max_pixels else None

@@ -1,0 +1,105 @@
+"""A decoder may crash or hang: only the case it had fails, with one clear line, and nothing leaks."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+from fake_format import PLACES, alive, case, descriptors, files, texts, wait_until
+
+from segcli.errors import UnreadableError, UsageError
+from segcli.formats.interface import ReadRequest
+from segcli.formats.readers import Readers
+
+
+@pytest.mark.parametrize("word", ["exit", "segfault"])
+def test_a_crash_while_describing_fails_that_file_only(readers: Readers, tmp_path: Path, word: str) -> None:
+    found = texts(readers.describe("fake", files(tmp_path, "ok", word, "ok", word, "ok")))
+    assert [text == "described" for text in found] == [True, False, True, False, True]
+    assert "the decoder crashed on it" in found[1]
+
+
+def test_a_crash_while_reading_fails_that_case_only(readers: Readers, tmp_path: Path) -> None:
+    bad, good = files(tmp_path, "exit", "ok")
+    futures = [readers.submit_read(case(path), ReadRequest()) for path in (bad, good)]
+    with pytest.raises(UnreadableError, match="the decoder crashed on it"):
+        futures[0].result(20)
+    assert len(futures[1].result(20).parts) == 2
+
+
+def test_a_reader_killed_from_outside_is_replaced(readers: Readers, tmp_path: Path) -> None:
+    asleep, good = files(tmp_path, "sleep", "ok")
+    future = readers.submit_read(case(asleep), ReadRequest())
+    wait_until(lambda: bool(readers.pids))
+    time.sleep(0.3)
+    [killed] = readers.pids
+    os.kill(killed, signal.SIGKILL)
+    with pytest.raises(UnreadableError, match="crashed"):
+        future.result(20)
+    readers.submit_read(case(good), ReadRequest()).result(20)
+    assert readers.pids != (killed,)
+
+
+def test_a_reader_past_its_deadline_is_ended(readers: Readers, tmp_path: Path) -> None:
+    asleep, good = files(tmp_path, "sleep", "ok")
+    start = time.monotonic()
+    future = readers.submit_read(case(asleep), ReadRequest(), deadline=0.5)
+    with pytest.raises(UnreadableError, match=r"not read within 0\.5 seconds"):
+        future.result(20)
+    assert time.monotonic() - start < 10
+    assert readers.submit_read(case(good), ReadRequest(), deadline=20).result(20).parts
+
+
+def test_closing_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
+    paths = files(tmp_path, "ok", "sleep", "ok")
+    gc.collect()  # what earlier tests left behind must not go while this one counts
+    before = descriptors()
+    pool = Readers(1, places=PLACES)
+    pool.submit_read(case(paths[0]), ReadRequest()).result(20)
+    pids = pool.pids
+    running, waiting = (pool.submit_read(case(path), ReadRequest()) for path in paths[1:])
+    time.sleep(0.3)
+    start = time.monotonic()
+    pool.close()
+    assert time.monotonic() - start < 5
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    with pytest.raises(UnreadableError, match="the run was stopped"):
+        running.result(1)
+    with pytest.raises(CancelledError):
+        waiting.result(1)
+    del running, waiting, pool
+    gc.collect()
+    assert descriptors() <= before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word that a parent is gone")
+def test_a_reader_dies_with_its_parent_even_in_mid_read(tmp_path: Path) -> None:
+    [path] = files(tmp_path, "sleep")
+    script = (
+        "import sys, time; from pathlib import Path, PurePosixPath\n"
+        "from segcli.case import Case; from segcli.formats.readers import Readers\n"
+        "from segcli.formats.interface import ReadRequest\n"
+        f"pool = Readers(1, places={PLACES!r})\n"
+        f"pool.submit_read(Case('0', 'fake', 'a', PurePosixPath('a'), (Path({str(path)!r}),)), ReadRequest())\n"
+        "while not pool.pids: time.sleep(0.01)\n"
+        "time.sleep(0.3); print(*pool.pids, flush=True); time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        reader = int(parent.stdout.readline())
+        assert Path(f"/proc/{reader}").exists()
+        parent.kill()
+    wait_until(lambda: not alive(reader))
+
+
+def test_readers_that_cannot_start_are_an_error_of_the_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    with Readers(1, places=PLACES) as pool, pytest.raises(UsageError, match="no reader process can be started"):
+        list(pool.describe("fake", files(tmp_path, "ok")))
