@@ -18,6 +18,7 @@ from segcli.cli.inspect import inspect
 from segcli.cli.models import models
 from segcli.cli.predict import predict
 from segcli.cli.report import report
+from segcli.cli.train import train
 from segcli.errors import SegcliError
 
 BUG = 70
@@ -29,7 +30,7 @@ def cli() -> None:
     """Segment folders of medical images: mixed formats in, matching masks out."""
 
 
-for command in (predict, inspect, models, report, doctor):
+for command in (predict, train, inspect, models, report, doctor):
     cli.add_command(command)
 
 
