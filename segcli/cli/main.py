@@ -13,7 +13,9 @@ from importlib.metadata import version
 
 import click
 
+from segcli.cli.calibrate import calibrate
 from segcli.cli.doctor import doctor
+from segcli.cli.evaluate import evaluate
 from segcli.cli.inspect import inspect
 from segcli.cli.models import models
 from segcli.cli.predict import predict
@@ -30,7 +32,7 @@ def cli() -> None:
     """Segment folders of medical images: mixed formats in, matching masks out."""
 
 
-for command in (predict, train, inspect, models, report, doctor):
+for command in (predict, train, calibrate, evaluate, inspect, models, report, doctor):
     cli.add_command(command)
 
 

@@ -30,8 +30,12 @@ LINE_EVERY = 10.0
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("-m", "--model", required=True, help="Name of the network (see `segcli models list`).")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model folder to write.")
-@click.option("--from", "start", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Model folder to start from (fine-tuning).")
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Model folder to start from (fine-tuning).",
+)
 @train_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def train(dataset: Path, model: str, output: Path, start: Path | None, quiet: bool, **values: Any) -> int:
@@ -121,7 +125,9 @@ class TrainingConsole:
             return
         self._last = now
         row = progress.validation
-        text = f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}  {_duration(progress.seconds_left)} left"
+        text = (
+            f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}  {_duration(progress.seconds_left)} left"
+        )
         if row is not None:
             text += f"  Dice {_number(row.dice)}  specificity {_number(row.specificity)}"
         click.echo(f"\r{text:<78}" if self._terminal else text, nl=not self._terminal)

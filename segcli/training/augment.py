@@ -82,5 +82,5 @@ class Augmentation:
         span = (high - low).clamp_min(1e-6)
         values = ((values - low) / span).clamp_min(0) ** gamma.exp() * span + low
         values = values * gain.exp() + offset
-        jittered = values + noise.abs() * torch.randn(values.shape, generator=generator)
+        jittered: Tensor = values + noise.abs() * torch.randn(values.shape, generator=generator)
         return jittered.reshape(images.shape)

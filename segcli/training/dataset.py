@@ -66,7 +66,8 @@ def class_numbers(labels: NDArray[Any], wanted: Sequence[Label]) -> NDArray[Any]
     table = np.zeros(65536, np.uint8 if len(wanted) < 256 else np.uint16)
     for number, label in enumerate(wanted, start=1):
         table[label.value] = number
-    return table[labels]
+    found: NDArray[Any] = table[labels]
+    return found
 
 
 def pad_to(plane: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from segcli.training.pairing import DICOM, Pair
 
 AHEAD = 4
 MOST_UNNAMED_LABELS = 64
-TOLERANCE = {"rtol": 1e-3, "atol": 1e-2}
+RELATIVE, ABSOLUTE = 1e-3, 1e-2
 """mm by which what image and mask state of space may differ."""
 
 
@@ -80,7 +80,7 @@ def label_values(examples: Sequence[Example], stated: Mapping[int, str] | None) 
     if stated is None:
         if len(found) > MOST_UNNAMED_LABELS:
             raise UsageError(
-                f"the masks hold {len(found)} different numbers: they seem to be grey images (or JPEG), not label maps; "
+                f"the masks hold {len(found)} different numbers: they seem to be grey images (or JPEG), not label maps: "
                 "each class needs one number of its own"
             )
         return tuple(sorted(found))
@@ -141,7 +141,7 @@ def _different_place(image: Geometry, mask: Geometry) -> str | None:
         ("position", image.positions, mask.positions),
     )
     for name, one, other in pairs:
-        if one is not None and other is not None and not np.allclose(one, other, **TOLERANCE):
+        if one is not None and other is not None and not np.allclose(one, other, RELATIVE, ABSOLUTE):
             return name
     return None
 

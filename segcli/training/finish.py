@@ -24,7 +24,7 @@ LARGEST_HALF = 65504.0
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A gate, or why there is none; ``scores`` say how many tiles that rests on. ``tiles``, ``empty``: how many."""
+    """A gate, or why there is none, and on how many tiles, how many of them empty, that rests."""
 
     calibration: Calibration
     tiles: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -44,7 +44,7 @@ class Recipe:
     loss: LossKind = "dice"
     similarity: float = 0.0
     supervision: tuple[float, ...] = DEEP_SUPERVISION
-    augment: Augmentation = Augmentation()
+    augment: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
 
 
@@ -52,7 +52,7 @@ class Recipe:
 class Hardware:
     """Where the network computes, and in what (``float32``, ``bfloat16``, ``float16``)."""
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "float32"
 
 
@@ -123,7 +123,7 @@ class _Trainer:
             images = images.contiguous(memory_format=torch.channels_last)
         loss = self._loss(images, labels)
         state.optimizer.zero_grad(set_to_none=True)
-        state.scaler.scale(loss).backward()
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(self._network.parameters(), recipe.clip)
         state.scaler.step(state.optimizer)

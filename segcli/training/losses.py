@@ -2,8 +2,8 @@
 
 A region loss gives no gradient on an empty target, so it cannot teach "nothing here": the presence loss does.
 
-Logits are ``[B, K, *spatial]``: softmax, channel 0 background; sigmoid, one channel a label. ``labels`` ``[B, *spatial]``
-are class numbers, 0 for background.
+Logits are ``[B, K, *spatial]``: softmax, channel 0 background; sigmoid, one channel a label. ``labels``,
+``[B, *spatial]``, are class numbers, 0 for background.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The options of ``segcli train``, as the command line hands them down. None: derived from the data, or the preset's."""
+"""The options of ``segcli train`` on their way down. None: derived from the data, or as the preset has it."""
 
 from __future__ import annotations
 

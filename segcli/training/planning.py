@@ -22,7 +22,7 @@ from segcli.training.augment import Augmentation
 from segcli.training.dataset import TrainingCase, training_cases
 from segcli.training.deriving import derive_card, merged
 from segcli.training.examples import Example, label_values
-from segcli.training.layout import Layout, read_layout
+from segcli.training.layout import read_layout
 from segcli.training.loop import Hardware, Recipe
 from segcli.training.options import PRESETS, CardOptions, RecipeOptions, SplitOptions, TrainOptions
 from segcli.training.source import read_all
@@ -237,8 +237,8 @@ def _digest(cases: Sequence[TrainingCase]) -> str:
     total = hashlib.sha256()
     for case in cases:
         total.update(case.name.encode())
-        total.update(np.ascontiguousarray(case.units))
-        total.update(np.ascontiguousarray(case.labels))
+        total.update(np.ascontiguousarray(case.units).data)
+        total.update(np.ascontiguousarray(case.labels).data)
     return total.hexdigest()
 
 

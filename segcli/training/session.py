@@ -194,4 +194,3 @@ def training_record(options: TrainOptions, plan: Plan, hardware: Hardware, no_ga
     if no_gate:
         record["no_gate"] = no_gate
     return json.loads(json.dumps(record))  # type: ignore[no-any-return]
-

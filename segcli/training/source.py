@@ -78,8 +78,8 @@ def _check_memory(pairs: Sequence[Pair]) -> None:
         return
     if needed > 0.8 * there:
         raise UsageError(
-            f"the data set needs about {needed / 2**30:.0f} GiB of memory, this machine has {there / 2**30:.0f}: train on "
-            "fewer or smaller images, or on a larger machine"
+            f"the data set needs about {needed / 2**30:.0f} GiB of memory, this machine has {there / 2**30:.0f}: train "
+            "on fewer or smaller images, or on a larger machine"
         )
 
 
