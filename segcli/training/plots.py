@@ -55,6 +55,7 @@ def plot_gate(folder: Path, curve: GateCurve, labels: Sequence[str], gate: Gate 
     axes.set_title("● chosen threshold    □ threshold 0.5", fontsize="small")
     lowest = float(np.nan_to_num(curve.sensitivity[: half + 1], nan=1.0).min())
     axes.set_ylim(max(0.0, lowest - 0.02), 1.002)
+    axes.set_xlim(0, min(1.0, 1.2 * float(curve.gated[half]) + 0.02))
     axes.set_xlabel("share of tiles gated")
     axes.set_ylabel("sensitivity (tiles with the label)")
     _save(figure, folder / GATE)
