@@ -14,6 +14,10 @@ from segcli.image import Geometry, LabelMap
 
 SOURCES = "sources"
 RELATIVE, ABSOLUTE = 1e-3, 1e-2
+SMALLEST_STEP = 1e-3
+"""mm; closer positions are the same one."""
+LARGEST_OFF = 0.1
+"""Share of a step by which a regular slice may be off its place."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ def _aligned(predicted: LabelMap, reference: LabelMap, slices: int | None) -> Al
 def _over_each_other(predicted: LabelMap, reference: LabelMap, slices: int | None) -> Aligned:
     if predicted.pixels.shape[1:] != reference.pixels.shape[1:]:
         raise UnsupportedError("prediction and reference have different numbers of rows or columns")
-    order = _order(predicted, reference)
-    count = max(slices or 0, len(order))
+    order, gap = _order(predicted, reference)
+    count = max(slices or 0, max(order.values(), default=-1) + 1)
     stacks = []
     for mask in (predicted, reference):
         stack = np.zeros((count, *mask.pixels.shape[1:]), mask.pixels.dtype)
@@ -76,21 +80,32 @@ def _over_each_other(predicted: LabelMap, reference: LabelMap, slices: int | Non
         stacks.append(stack)
     notes = () if slices is not None else ("slices in neither SEG are not known, so they are not counted as empty",)
     geometry = predicted.geometry if predicted.geometry.spacing is not None else reference.geometry
-    heights = sorted({round(h, 3) for mask in (predicted, reference) for h in _heights(mask)})
-    gap = float(np.median(np.diff(heights))) if len(heights) > 1 else None
     known = geometry.spacing is not None and (gap is not None or count == 1)
     rows, columns = geometry.spacing or (0.0, 0.0)
     return Aligned(stacks[0], stacks[1], (gap or 1.0, rows, columns) if known else None, notes)
 
 
-def _order(*masks: LabelMap) -> dict[tuple[Any, ...], int]:
-    """Place of every source slice of either, along the normal where positions are known."""
+def _order(*masks: LabelMap) -> tuple[dict[tuple[Any, ...], int], float | None]:
+    """Place of every source slice of either, along the normal where positions are known, and mm between places.
+
+    A gap of a whole number of steps is slices that neither SEG has a frame of; they keep their places.
+    """
     heights: dict[tuple[Any, ...], float] = {}
     for mask in masks:
         sources = [tuple(source) for source in mask.extra[SOURCES]]
         places = _heights(mask) or [float(index) for index in range(len(sources))]
         heights.update(zip(sources, places, strict=True))
-    return {source: place for place, source in enumerate(sorted(heights, key=lambda key: (heights[key], key)))}
+    ordered = sorted(heights, key=lambda key: (heights[key], key))
+    values = np.array([heights[source] for source in ordered])
+    steps = np.diff(values)
+    places = list(range(len(ordered)))
+    gap = float(steps.min()) if len(steps) and steps.min() > SMALLEST_STEP else None
+    if gap is not None:
+        exact = (values - values[0]) / gap
+        if np.abs(exact - exact.round()).max() < LARGEST_OFF:
+            places = [int(place) for place in exact.round()]
+    known = all(_heights(mask) for mask in masks if len(mask.pixels))
+    return dict(zip(ordered, places, strict=True)), gap if known else None
 
 
 def _heights(mask: LabelMap) -> list[float]:

@@ -80,7 +80,7 @@ def label_values(examples: Sequence[Example], stated: Mapping[int, str] | None) 
     if stated is None:
         if len(found) > MOST_UNNAMED_LABELS:
             raise UsageError(
-                f"the masks hold {len(found)} different numbers: they seem to be grey images (or JPEG), not label maps: "
+                f"the masks hold {len(found)} different numbers: they seem to be grey images or JPEG, not label maps: "
                 "each class needs one number of its own"
             )
         return tuple(sorted(found))

@@ -51,9 +51,7 @@ def evaluated(folders: Path, capsys: pytest.CaptureFixture[str], *options: str) 
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_every_reference_is_scored_with_and_without_the_gate(
-    folders: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_reference_is_scored_with_and_without_the_gate(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = evaluated(folders, capsys, "--without-gate", str(folders / "free"))
     assert code == 0
     gated, free = found["predictions"], found["without_gate"]
@@ -143,6 +141,8 @@ def test_segs_are_laid_over_each_other_by_their_source_images() -> None:
     assert found.predicted.sum(axis=(1, 2)).tolist() == [0, 4, 4, *[0] * 7]
     assert found.reference.sum(axis=(1, 2)).tolist() == [8, 8, *[0] * 8]
     assert found.spacing == (3.0, 0.5, 0.5)
+    (found,) = align([seg(["a", "d"], [0.0, 9.0], 1)], [seg(["b"], [3.0], 1)])
+    assert found.predicted.any(axis=(1, 2)).tolist() == [True, False, False, True]  # c has no frame, but a place
     (found,) = align([seg(["b"], [3.0], 1)], [seg(["a"], [0.0], 2)])
     assert len(found.predicted) == 2
     assert "not known" in found.notes[0]
