@@ -20,6 +20,9 @@ BUG = 70
 
 COMMANDS = {
     "predict": "Segment every image below INPUT and write masks in matching formats.",
+    "train": "Train a network on DATASET: nnU-Net's raw layout, or folders images and masks of one name a case.",
+    "calibrate": "Choose the gate of MODEL anew on DATASET, which must hold no case the model was trained on.",
+    "evaluate": "Compare masks in PREDICTIONS with those in REFERENCES, paired by name.",
     "inspect": "Cases below PATH, and what would be skipped and why.",
     "models": "Installed models.",
     "report": "Show the report of the run that wrote OUTPUT; the exit code is that run's.",

@@ -1,89 +1,80 @@
-"""Reading an nnU-Net raw dataset (``dataset.json``, ``imagesTr``, ``labelsTr``) into slices in one orientation.
-
-Patients, not slices or cases, are what a split separates: slices of one patient are anything but independent.
-"""
+"""What the network is trained on: the units predict would cut tiles from, and their labels on the same grid."""
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
-from segcli.errors import UsageError
+from segcli.contract import Label, ModelCard
+from segcli.engine.prepare import Prepared, prepare
+from segcli.errors import CaseError, UsageError
+from segcli.training.examples import Example
 
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """``image`` float32 ``[slice, row, column]``, z-scored over the case; ``labels`` uint8, same shape; LPS order.
+    """One part of a case on the network's grid.
 
-    ``voxel`` is the volume of one voxel in mm³.
+    ``units``: float32 ``[unit, channel, *spatial]``, one unit a slice for a 2-D card (neighbouring slices are channels
+    where the card asks for context), one in all for a 3-D card. ``labels``: ``[unit, *spatial]``, 0 for background, k
+    for the card's k-th label.
     """
 
     name: str
-    patient: int
-    image: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    voxel: float
+    group: str
+    units: NDArray[np.float32]
+    labels: NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Split:
-    """Patients by what they are used for; no patient is in two of them."""
+def training_cases(example: Example, card: ModelCard, stated: tuple[float, ...] | None = None) -> list[TrainingCase]:
+    """Every part of an example, prepared by the engine as for predict. ``stated``: --spacing, mm.
 
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
-
-
-def read_dataset(folder: Path, patient_of: Callable[[str], int]) -> list[TrainingCase]:
-    """All cases of one-channel NIfTI pairs. Raises UsageError naming an image without labels or another geometry."""
-    description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    ending = description["file_ending"]
+    Raises UsageError naming a case that cannot be brought to the card's orientation or spacing.
+    """
     cases = []
-    for image_path in sorted((folder / "imagesTr").glob(f"*_0000{ending}")):
-        name = image_path.name.removesuffix(f"_0000{ending}")
-        label_path = folder / "labelsTr" / f"{name}{ending}"
-        if not label_path.is_file():
-            raise UsageError(f"{name}: no labels in labelsTr")
-        image, affine = _read_lps(image_path)
-        labels, label_affine = _read_lps(label_path)
-        if image.shape != labels.shape or not np.allclose(affine, label_affine, atol=1e-3):
-            raise UsageError(f"{name}: image and labels do not have the same geometry")
-        pixels = image.astype(np.float32)
-        pixels = (pixels - pixels.mean()) / max(float(pixels.std()), 1e-8)
-        voxel = float(abs(np.linalg.det(affine[:3, :3])))
-        cases.append(TrainingCase(name, patient_of(name), pixels, labels.astype(np.uint8), voxel))
-    if not cases:
-        raise UsageError(f"{folder}: imagesTr holds no image ending in _0000{ending}")
+    for part, labels in zip(example.parts, example.labels, strict=True):
+        try:
+            prepared = prepare(part, card, stated)
+        except CaseError as error:
+            raise UsageError(f"{example.name}: {error}") from error
+        count = 1 if card.spatial_dims == 3 else prepared.stored[0]
+        units = np.stack([prepared.unit(index, card).numpy() for index in range(count)])
+        cases.append(TrainingCase(example.name, example.group, units, labels_on_grid(labels, prepared, card)))
     return cases
 
 
-def split_patients(patients: Sequence[int], validation: int, test: int, seed: int) -> Split:
-    """A seeded split into disjoint groups of these sizes, the rest for training."""
-    shuffled = sorted(set(patients))
-    random.Random(seed).shuffle(shuffled)  # noqa: S311 - reproducible, not secret
-    return Split(
-        train=tuple(sorted(shuffled[validation + test :])),
-        validation=tuple(sorted(shuffled[:validation])),
-        test=tuple(sorted(shuffled[validation : validation + test])),
-    )
+def labels_on_grid(labels: NDArray[Any], prepared: Prepared, card: ModelCard) -> NDArray[Any]:
+    """Label numbers ``[slice, row, column]`` as stored → class numbers ``[unit, *spatial]`` on the network's grid."""
+    turned = np.ascontiguousarray(prepared.turn.apply(class_numbers(labels, card.labels)))
+    size = list(prepared.grid[3 - card.spatial_dims :])
+    stack = turned[:, np.newaxis] if card.spatial_dims == 2 else turned[np.newaxis, np.newaxis]
+    if list(stack.shape[2:]) == size:
+        return stack[:, 0]
+    resized = functional.interpolate(torch.from_numpy(stack).float(), size=size, mode="nearest-exact")
+    found: NDArray[Any] = resized[:, 0].numpy().astype(stack.dtype)
+    return found
 
 
-def pad_to(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """``[..., row, column]`` padded by reflection, evenly on both sides, to at least ``size``, as predict pads."""
-    missing = [max(0, want - have) for want, have in zip(size, plane.shape[-2:], strict=True)]
-    widths = [(0, 0)] * (plane.ndim - 2) + [(m // 2, m - m // 2) for m in missing]
+def class_numbers(labels: NDArray[Any], wanted: Sequence[Label]) -> NDArray[Any]:
+    """Numbers of a mask file → 0 for background, k for the k-th label. What no label names is background."""
+    table = np.zeros(65536, np.uint8 if len(wanted) < 256 else np.uint16)
+    for number, label in enumerate(wanted, start=1):
+        table[label.value] = number
+    found: NDArray[Any] = table[labels]
+    return found
+
+
+def pad_to(plane: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
+    """``[..., *spatial]`` padded by reflection, evenly on both sides, to at least ``size``, as predict pads."""
+    dims = len(size)
+    missing = [max(0, want - have) for want, have in zip(size, plane.shape[-dims:], strict=True)]
+    if not any(missing):
+        return plane
+    widths = [(0, 0)] * (plane.ndim - dims) + [(m // 2, m - m // 2) for m in missing]
     return np.pad(plane, widths, mode="reflect")
-
-
-def _read_lps(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    image = nib.as_closest_canonical(nib.load(path))
-    voxels = np.asanyarray(image.dataobj)  # indices increase to the Right, Anterior, Superior
-    return np.ascontiguousarray(voxels[::-1, ::-1].transpose(2, 1, 0)), image.affine

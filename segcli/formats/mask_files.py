@@ -1,0 +1,53 @@
+"""The mask files of a folder, each with its format and with what its case is called."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from segcli.formats.table import HEAD, recognise
+
+_SUFFIX = re.compile(r"\.(nii\.gz|ome\.tiff?|nii|png|jpe?g|tiff?|nrrd|nhdr|mha|mhd|dcm)$", re.IGNORECASE)
+_FIRST_CHANNEL = re.compile(r"_0000$")
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """``format``: key of the table of formats. ``key``: path below the folder without what is no part of its name."""
+
+    format: str
+    path: Path
+    key: str
+
+
+def list_masks(folder: Path) -> list[MaskFile]:
+    """Every file below ``folder`` (or the one file) that a format recognises, by name; hidden ones are passed over."""
+    if folder.is_file():
+        paths, root = [folder], folder.parent
+    else:
+        paths, root = sorted(_files(folder)), folder
+    masks = []
+    for path in paths:
+        with path.open("rb") as stream:
+            name = recognise(stream.read(HEAD))
+        if name is not None:
+            masks.append(MaskFile(name, path, key_of(PurePosixPath(path.relative_to(root)))))
+    return masks
+
+
+def key_of(name: PurePosixPath) -> str:
+    """What a case is called: ``a_0000.nii.gz``, ``a.jpg.png`` and ``a.nii`` are all ``a``; folders are kept."""
+    stem = name.name
+    while (shorter := _SUFFIX.sub("", stem)) not in (stem, ""):
+        stem = shorter
+    return str(name.with_name(_FIRST_CHANNEL.sub("", stem) or stem)) if stem else str(name)
+
+
+def _files(folder: Path) -> list[Path]:
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent) / name for name in names if not name.startswith(".")]
+    return found

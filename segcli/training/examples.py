@@ -1,0 +1,150 @@
+"""Pairs → pixels and labels on the same grid, read as predict reads them and checked against each other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcli.errors import SegcliError, UsageError
+from segcli.formats.interface import ReadRequest
+from segcli.formats.messages import Delivery
+from segcli.formats.readers import Readers
+from segcli.image import Geometry, Image, LabelMap
+from segcli.training.pairing import DICOM, Pair
+
+AHEAD = 4
+MOST_UNNAMED_LABELS = 64
+RELATIVE, ABSOLUTE = 1e-3, 1e-2
+"""mm by which what image and mask state of space may differ."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """``parts`` as stored; ``labels``: of each part ``[slice, row, column]``, the label numbers of the mask file."""
+
+    name: str
+    group: str
+    parts: tuple[Image, ...]
+    labels: tuple[NDArray[Any], ...]
+    modality: str | None = None
+
+
+def read_examples(
+    pairs: Sequence[Pair],
+    groups: Mapping[str, str],
+    request: ReadRequest,
+    readers: Readers,
+    told: Callable[[int], None] = lambda _: None,
+) -> list[Example]:
+    """All pairs, in order. ``told(n)`` after each. Raises UsageError naming what cannot be read or does not fit."""
+    waiting: deque[tuple[Pair, Future[Delivery]]] = deque()
+    examples: list[Example] = []
+    todo = deque(pairs)
+    while todo or waiting:
+        while todo and len(waiting) < AHEAD:
+            pair = todo.popleft()
+            waiting.append((pair, readers.submit_read(pair.case, request)))
+        pair, future = waiting.popleft()
+        try:
+            delivery = future.result()
+            masks = readers.read_labels(pair.mask.format, pair.mask.path)
+        except UsageError:
+            raise
+        except SegcliError as error:
+            raise UsageError(f"{pair.name}: {error}") from error
+        labels = _aligned(pair, delivery.parts, masks)
+        examples.append(Example(pair.name, groups[pair.name], delivery.parts, labels, pair.case.modality))
+        told(len(examples))
+    return examples
+
+
+def label_values(examples: Sequence[Example], stated: Mapping[int, str] | None) -> tuple[int, ...]:
+    """The label numbers to train, ascending: the stated ones, else all that occur.
+
+    Raises UsageError for numbers no description names, for masks that are no label maps, and for empty masks only.
+    """
+    found: dict[int, str] = {}
+    for example in examples:
+        for labels in example.labels:
+            for value in np.unique(labels).tolist():
+                found.setdefault(int(value), example.name)
+    found.pop(0, None)
+    if not found:
+        raise UsageError("no mask holds a label: every pixel of every mask is 0")
+    if stated is None:
+        if len(found) > MOST_UNNAMED_LABELS:
+            raise UsageError(
+                f"the masks hold {len(found)} different numbers: they seem to be grey images or JPEG, not label maps: "
+                "each class needs one number of its own"
+            )
+        return tuple(sorted(found))
+    for value, name in sorted(found.items()):
+        if value not in stated:
+            raise UsageError(
+                f"{name}: its mask holds the label {value}, which dataset.json or --label does not name "
+                f"(named: {', '.join(map(str, sorted(stated)))})"
+            )
+    return tuple(sorted(stated))
+
+
+def _aligned(pair: Pair, parts: Sequence[Image], masks: Sequence[LabelMap]) -> tuple[NDArray[Any], ...]:
+    if pair.mask.format == DICOM and pair.case.format == DICOM:
+        return (_by_source(pair, parts[0], masks[0]),)
+    if len(parts) != len(masks):
+        raise UsageError(f"{pair.name}: the image has {len(parts)} pages or time points, its mask has {len(masks)}")
+    for part, mask in zip(parts, masks, strict=True):
+        stored = (part.shape[0], *part.shape[2:])
+        if mask.pixels.shape != stored:
+            raise UsageError(
+                f"{pair.name}: image and mask do not have the same geometry: {_size(stored)} and "
+                f"{_size(mask.pixels.shape)} (slices × rows × columns): resample the mask onto the image"
+            )
+        differs = _different_place(part.geometry, mask.geometry)
+        if differs is not None:
+            raise UsageError(
+                f"{pair.name}: image and mask do not have the same geometry: they differ in {differs}: resample the "
+                "mask onto the image"
+            )
+    return tuple(mask.pixels for mask in masks)
+
+
+def _by_source(pair: Pair, part: Image, mask: LabelMap) -> NDArray[Any]:
+    """A SEG holds the slices that have frames: each goes where the image it names lies, all others are empty."""
+    slices, _, rows, columns = part.shape
+    if mask.pixels.shape[1:] != (rows, columns):
+        raise UsageError(
+            f"{pair.name}: image and mask do not have the same geometry: {rows} × {columns} and "
+            f"{_size(mask.pixels.shape[1:])} (rows × columns)"
+        )
+    details = pair.case.details
+    places = {(details["instances"][file][1], number): i for i, (file, number) in enumerate(details["slices"])}
+    labels = np.zeros((slices, rows, columns), mask.pixels.dtype)
+    for source, plane in zip(mask.extra["sources"], mask.pixels, strict=True):
+        place = places.get((source[0], source[1]))
+        if place is None:
+            raise UsageError(f"{pair.name}: its DICOM SEG has a frame of an image that is not in the folder")
+        labels[place] = plane
+    return labels
+
+
+def _different_place(image: Geometry, mask: Geometry) -> str | None:
+    """What both state and state differently; a plain mask that states nothing fits."""
+    pairs = (
+        ("spacing", image.spacing, mask.spacing),
+        ("orientation", image.axes, mask.axes),
+        ("position", image.positions, mask.positions),
+    )
+    for name, one, other in pairs:
+        if one is not None and other is not None and not np.allclose(one, other, RELATIVE, ABSOLUTE):
+            return name
+    return None
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))

@@ -1,0 +1,246 @@
+"""Everything decided before the first step: which cases are trained on, the card, the recipe, the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from segcli.card_json import check_card, format_card, parse_card
+from segcli.catalog import Catalog
+from segcli.contract import ModelCard, Network, TrainableNetwork
+from segcli.engine.model import load_model
+from segcli.errors import ModelError, UsageError
+from segcli.training.augment import Augmentation
+from segcli.training.dataset import TrainingCase, training_cases
+from segcli.training.deriving import derive_card, merged
+from segcli.training.examples import Example, label_values
+from segcli.training.layout import read_layout
+from segcli.training.loop import Hardware, Recipe
+from segcli.training.options import PRESETS, CardOptions, RecipeOptions, SplitOptions, TrainOptions
+from segcli.training.source import read_all
+from segcli.training.splitting import (
+    Split,
+    group_by_case,
+    groups_from_file,
+    groups_from_pattern,
+    split_groups,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be trained. ``cases``: of the training groups, prepared; ``validation`` and ``test`` as stored.
+
+    ``data``: the data set in words. ``start``: SHA-256 of the weights it starts from, or empty.
+    """
+
+    card: ModelCard
+    recipe: Recipe
+    split: Split
+    cases: tuple[TrainingCase, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    names: Mapping[str, tuple[str, ...]]
+    data: str
+    notes: tuple[str, ...]
+    start: str = ""
+    start_folder: Path | None = None
+
+    def identity(self, hardware: Hardware) -> Mapping[str, Any]:
+        """What must be the same for a run to be resumed; JSON values."""
+        return {
+            "card": json.loads(format_card(self.card)),
+            "recipe": dataclasses.asdict(self.recipe),
+            "split": dataclasses.asdict(self.split),
+            "data": _digest(self.cases),
+            "start": self.start,
+            "device": hardware.device.type,
+            "precision": hardware.precision,
+        }
+
+
+def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int], None]) -> Plan:
+    """Read the data set and decide. Raises UsageError, ModelError or PluginError saying what does not fit."""
+    entry = catalog.find(options.model)
+    if options.start is not None and replace(options.card, name=None, channels=None) != CardOptions():
+        raise UsageError("--from takes the card of its model: leave out options of the card except --name")
+    layout = read_layout(options.dataset)
+    start = None if options.start is None else load_model(_as_folder(options.start), catalog)
+    if start is not None and start.card.plugin != entry.name:
+        raise UsageError(f"--from {options.start}: that model is a {start.card.plugin}, not a {entry.name}")
+    channels = options.card.channels or (None if start is None else start.card.channels)
+    examples, layout = read_all(layout, channels, lambda names: groups_of(names, options.split), told)
+    split = split_groups(
+        (example.group for example in examples), options.split.validation, options.split.test, options.split.seed
+    )
+    train, validation, test = (
+        [example for example in examples if example.group in groups]
+        for groups in (split.train, split.validation, split.test)
+    )
+    stated = {**(layout.labels or {}), **options.card.labels} or None
+    if start is not None and stated is None:
+        stated = {label.value: label.name for label in start.card.labels}
+    values = label_values(examples, stated)
+    if start is None:
+        card = _card(options, derive_card(train, values, layout, options.card, entry.name), catalog)
+    else:
+        card = replace(start.card, name=options.card.name or start.card.name, gate=None, metrics={}, sha256="")
+        _check_labels(card, values)
+    return Plan(
+        card=card,
+        recipe=recipe_of(options.recipe, card, options.split.seed),
+        split=split,
+        cases=tuple(case for example in train for case in training_cases(example, card)),
+        validation=tuple(validation),
+        test=tuple(test),
+        names={"train": tuple(e.name for e in train)},
+        data=f"{layout.name}: {len(examples)} cases of {len({e.group for e in examples})} groups",
+        notes=_notes(options, validation),
+        start="" if start is None else start.card.sha256,
+        start_folder=options.start,
+    )
+
+
+def build(plan: Plan, catalog: Catalog) -> nn.Module:
+    """The network of the plan, fresh or with the weights it starts from. Raises ModelError or PluginError."""
+    if plan.start_folder is not None:
+        network = load_model(_as_folder(plan.start_folder), catalog).network
+    else:
+        network = _built(plan.card, catalog)
+    if not isinstance(network, TrainableNetwork):
+        raise ModelError(f"the model {plan.card.plugin!r} cannot be trained: it has no training_outputs")
+    return network
+
+
+def groups_of(names: Sequence[str], options: SplitOptions) -> Mapping[str, str]:
+    """Case → group, as the options say. Raises UsageError."""
+    if options.groups is not None and options.group_pattern is not None:
+        raise UsageError("--groups and --group-pattern say the same thing twice: give one")
+    if options.groups is not None:
+        return groups_from_file(names, options.groups)
+    if options.group_pattern is not None:
+        return groups_from_pattern(names, options.group_pattern)
+    return group_by_case(names)
+
+
+def recipe_of(options: RecipeOptions, card: ModelCard, seed: int) -> Recipe:
+    """The preset with the options in its place; a batch as large as its tiles allow."""
+    preset = PRESETS[options.preset]
+    flips = ("columns",) if options.flip is None else options.flip
+    steps = options.steps or preset["steps"]
+    return Recipe(
+        steps=steps,
+        batch=options.batch or default_batch(card.tile),
+        crop=card.tile,
+        rate=options.rate or preset["rate"],
+        warm_up=min(preset["warm_up"], max(1, steps // 10)),
+        average=preset["average"] if options.average is None else options.average,
+        presence_weight=options.presence_weight,
+        empty_share=options.empty_share,
+        dice_over=options.dice_over,  # type: ignore[arg-type]
+        loss=options.loss,  # type: ignore[arg-type]
+        similarity=options.ms_ssim,
+        augment=Augmentation(
+            flip_columns="columns" in flips,
+            flip_rows="rows" in flips,
+            flip_slices="slices" in flips,
+            rotation=options.rotation,
+            channels=len(card.channels),
+        ),
+        seed=seed,
+    )
+
+
+def default_batch(tile: Sequence[int]) -> int:
+    """16 crops of up to 128 × 128 pixels, 8 larger ones (fewer make batch normalisation poor), 2 in 3-D."""
+    if len(tile) == 3:
+        return 4 if np.prod(tile) <= 48**3 else 2
+    return 16 if np.prod(tile) <= 128**2 else 8
+
+
+def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> ModelCard:
+    """The derived card with the plugin options of preset, presence head and command line, and the --card file's."""
+    asked = {**PRESETS[options.recipe.preset]["plugin_options"], **options.card.plugin_options}
+    if options.card.deep_supervision:
+        asked["deep_supervision"] = True
+    override = {} if options.card.card is None else _override(options.card.card)
+    card = replace(derived, plugin_options={"presence": True, **asked})
+    try:
+        card = parse_card(json.dumps(merged(json.loads(format_card(card)), override)))
+    except ModelError as error:
+        raise UsageError(f"the card of the model to train: {str(error).removeprefix('config.json: ')}") from error
+    if card.plugin != options.model:
+        raise UsageError(f"--card says plugin {card.plugin!r}, --model says {options.model!r}")
+    try:
+        network = _built(card, catalog)
+    except UsageError:
+        if "presence" in asked or "presence" in override.get("plugin_options", {}):
+            raise
+        # a plugin that knows no presence head
+        card = replace(card, plugin_options={k: v for k, v in card.plugin_options.items() if k != "presence"})
+        network = _built(card, catalog)
+    assert isinstance(network, Network)  # noqa: S101 - _built has looked
+    if any(side < 1 or (side - network.offset) % network.multiple for side in card.tile):
+        raise UsageError(
+            f"--tile {','.join(map(str, card.tile))} does not fit the network: each side must be {network.offset} more "
+            f"than a multiple of {network.multiple}"
+        )
+    check_card(card)
+    return card
+
+
+def _built(card: ModelCard, catalog: Catalog) -> nn.Module:
+    try:
+        network = catalog.find(card.plugin).plugin.build(card)
+    except ValueError as error:
+        raise UsageError(f"the model {card.plugin!r} refuses the card: {error}") from error
+    if not isinstance(network, Network):
+        raise ModelError(f"the model {card.plugin!r} built no network of the contract")
+    return network
+
+
+def _override(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--card {path}: cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"--card {path}: it must hold one JSON object of card fields")
+    return value
+
+
+def _check_labels(card: ModelCard, values: Sequence[int]) -> None:
+    known = {label.value for label in card.labels}
+    for value in values:
+        if value not in known:
+            raise UsageError(f"the data set has the label {value}, which the model of --from does not know")
+
+
+def _notes(options: TrainOptions, validation: Sequence[Example]) -> tuple[str, ...]:
+    notes = []
+    if options.split.groups is None and options.split.group_pattern is None:
+        notes.append("split by case: if some cases are of one patient, say so with --groups or --group-pattern")
+    if not validation:
+        notes.append("no validation case: no learning curve of Dice, and no gate")
+    return tuple(notes)
+
+
+def _digest(cases: Sequence[TrainingCase]) -> str:
+    total = hashlib.sha256()
+    for case in cases:
+        total.update(case.name.encode())
+        total.update(np.ascontiguousarray(case.units).data)
+        total.update(np.ascontiguousarray(case.labels).data)
+    return total.hexdigest()
+
+
+def _as_folder(path: Path) -> str:
+    return str(path.absolute())

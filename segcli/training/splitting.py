@@ -1,0 +1,108 @@
+"""Groups (patients), and their split into training, validation and test. No group is ever in two of them.
+
+Slices or cases of one patient are anything but independent: a split that tears them apart measures memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Groups by what they are used for."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def group_by_case(names: Iterable[str]) -> dict[str, str]:
+    """Every case a group of its own."""
+    return {name: name for name in names}
+
+
+def groups_from_pattern(names: Sequence[str], pattern: str) -> dict[str, str]:
+    """Case → what the pattern finds in its name: its first parenthesised part, or all it matches."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--group-pattern {pattern!r} is no regular expression: {error}") from error
+    groups = {}
+    for name in names:
+        match = expression.search(name)
+        if match is None:
+            raise UsageError(f"--group-pattern {pattern!r} does not match the case {name}")
+        groups[name] = match[1] if expression.groups else match[0]
+    return groups
+
+
+def groups_from_file(names: Sequence[str], path: Path) -> dict[str, str]:
+    """Case → group from a JSON object ``{case: group}`` or a CSV file of two columns, ``case,group``.
+
+    Raises UsageError for a file that is neither, or that does not name one of the cases.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        listed = _json_groups(text) if path.suffix.lower() == ".json" else _csv_groups(text)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--groups {path}: cannot be read as case,group lines or a JSON object: {error}") from error
+    missing = [name for name in names if name not in listed]
+    if missing:
+        more = "" if len(missing) == 1 else f" (and {len(missing) - 1} more)"
+        raise UsageError(f"--groups {path}: the case {missing[0]}{more} is not listed")
+    return {name: listed[name] for name in names}
+
+
+def split_groups(groups: Iterable[str], validation: float, test: float, seed: int) -> Split:
+    """A seeded split. ``validation`` and ``test``: a share of the groups below 1, or how many.
+
+    Raises UsageError if nothing is left for training.
+    """
+    shuffled = sorted(set(groups), key=_natural)
+    total = len(shuffled)
+    random.Random(seed).shuffle(shuffled)  # noqa: S311 - reproducible, not secret
+    held, tested = (_count(wanted, total) for wanted in (validation, test))
+    if total - held - tested < 1:
+        raise UsageError(
+            f"{total} group(s) are too few: {held} for validation and {tested} for test leave none for training; "
+            "lower --validation and --test"
+        )
+    return Split(
+        train=tuple(sorted(shuffled[held + tested :], key=_natural)),
+        validation=tuple(sorted(shuffled[:held], key=_natural)),
+        test=tuple(sorted(shuffled[held : held + tested], key=_natural)),
+    )
+
+
+def _count(wanted: float, total: int) -> int:
+    if wanted >= 1:
+        return int(wanted)
+    return max(1, round(wanted * total)) if wanted > 0 else 0
+
+
+def _natural(text: str) -> tuple[int, int, str]:
+    """Numbers by value, before words."""
+    return (0, int(text), "") if text.isdecimal() else (1, 0, text)
+
+
+def _json_groups(text: str) -> Mapping[str, str]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("it must hold one JSON object")
+    return {str(case): str(group) for case, group in value.items()}
+
+
+def _csv_groups(text: str) -> Mapping[str, str]:
+    rows = [row for row in csv.reader(text.splitlines()) if row]
+    if any(len(row) != 2 for row in rows):
+        raise ValueError("every line must be case,group")
+    return {case.strip(): group.strip() for case, group in rows}
