@@ -124,9 +124,7 @@ class Runner:
             self._banded.clear()
         self._tell_early(told)
 
-    def _run(
-        self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog, host: EngineHost
-    ) -> None:
+    def _run(self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog, host: EngineHost) -> None:
         pending: deque[tuple[_Segmenting, Segmented, Future[Written]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="segcli-writer") as writer:
             for working, result in self._segmenter.segment(self._read_all(jobs, told, watchdog), host):
