@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from segcli.engine.segmenter import Segmented
-from segcli.image import Image, Json
+from segcli.image import BandSource, Json
 
 DECIMALS = 4
 """Of a score in the report."""
 
 
-def geometry_of(parts: Sequence[Image]) -> tuple[Json, ...]:
+def geometry_of(parts: Sequence[BandSource]) -> tuple[Json, ...]:
     """An object a part: sizes, spacing in mm, axes, centre of the first pixel of the first and of the last slice."""
     return tuple(_part(part) for part in parts)
 
 
-def _part(part: Image) -> Json:
+def _part(part: BandSource) -> Json:
     slices, _, rows, columns = part.shape
     found = part.geometry.to_json()
     positions = found.pop("positions")

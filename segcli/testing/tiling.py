@@ -102,10 +102,14 @@ def _tiled(network: nn.Module, x: Tensor, card: ModelCard) -> Tensor:
     stitch = Stitch(
         size, torch.from_numpy(window(valid)), card.network_outputs, background=card.activation != "sigmoid"
     )
-    kept = torch.ones(len(card.labels), dtype=torch.bool)
+    kept = [True] * len(card.labels)
+    bands: list[Tensor | None] = []
     for corner in positions(size, valid, card.overlap):
+        if corner[0] != stitch.start:
+            bands.append(stitch.advance(corner[0]))
         tile = x
         for axis, (start, side) in enumerate(zip(corner, card.tile, strict=True), start=2):
             tile = tile.narrow(axis, start, side)
         stitch.add(corner, _probabilities(forward(network, tile), card), kept)
-    return stitch.probabilities()
+    bands.append(stitch.advance())
+    return torch.cat([band for band in bands if band is not None], dim=1)

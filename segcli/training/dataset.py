@@ -44,7 +44,7 @@ def training_cases(example: Example, card: ModelCard, stated: tuple[float, ...] 
         except CaseError as error:
             raise UsageError(f"{example.name}: {error}") from error
         count = 1 if card.spatial_dims == 3 else prepared.stored[0]
-        units = np.stack([prepared.unit(index, card).numpy() for index in range(count)])
+        units = np.stack([prepared.unit(index).numpy() for index in range(count)])
         cases.append(TrainingCase(example.name, example.group, units, labels_on_grid(labels, prepared, card)))
     return cases
 

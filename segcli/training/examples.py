@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import SegcliError, UsageError
 from segcli.formats.interface import ReadRequest
-from segcli.formats.messages import Delivery
-from segcli.formats.readers import Readers
+from segcli.formats.readers import Delivery, Readers
 from segcli.image import Geometry, Image, LabelMap
 from segcli.training.pairing import DICOM, Pair
 
@@ -58,8 +57,9 @@ def read_examples(
             raise
         except SegcliError as error:
             raise UsageError(f"{pair.name}: {error}") from error
-        labels = _aligned(pair, delivery.parts, masks)
-        examples.append(Example(pair.name, groups[pair.name], delivery.parts, labels, pair.case.modality))
+        parts = tuple(part for part in delivery.parts if isinstance(part, Image))  # all: none was asked for in bands
+        labels = _aligned(pair, parts, masks)
+        examples.append(Example(pair.name, groups[pair.name], parts, labels, pair.case.modality))
         told(len(examples))
     return examples
 

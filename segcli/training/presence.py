@@ -84,7 +84,7 @@ def _tiles(example: Example, card: ModelCard, fewest: int) -> Iterator[tuple[Ten
         prepared = prepare(part, card, None)
         for index, truth in enumerate(labels_on_grid(labels, prepared, card)):
             pad = padding(truth.shape, valid, card.margin)
-            pixels = np.pad(prepared.unit(index, card).numpy(), [(0, 0), *pad], mode="reflect")
+            pixels = np.pad(prepared.unit(index).numpy(), [(0, 0), *pad], mode="reflect")
             inner = [(before - m, after - m) for (before, after), m in zip(pad, card.margin, strict=True)]
             drawn = np.pad(truth, inner)  # mirrored labels would be objects that are not there
             for corner in positions(drawn.shape, valid, card.overlap):
