@@ -21,7 +21,7 @@ CARD_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 PICKLE_HEADS = (b"PK\x03\x04", b"\x80")
-"""How files of ``torch.save`` (a zip) and bare pickles begin; a safetensors file begins with the length of its header."""
+"""How files of ``torch.save`` (a zip) and bare pickles begin."""
 CONVERT = (
     "pickled weights are never loaded: convert them where you trust them with safetensors.torch.save_file, and write "
     "the new SHA-256 into the card"
