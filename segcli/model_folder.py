@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 CARD_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+PICKLE_HEADS = (b"PK\x03\x04", b"\x80")
+"""How files of ``torch.save`` (a zip) and bare pickles begin."""
+CONVERT = (
+    "pickled weights are never loaded: convert them where you trust them with safetensors.torch.save_file, and write "
+    "the new SHA-256 into the card"
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,9 @@ def load_model_folder(path: Path) -> ModelFolder:
     try:
         card = parse_card((path / CARD_NAME).read_text(encoding="utf-8"))
         with (path / WEIGHTS_NAME).open("rb") as stream:
+            if _is_pickle(stream.read(9)):
+                raise ModelError(f"{WEIGHTS_NAME} is a pickle under another name; {CONVERT}")
+            stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot be read ({type(error).__name__})") from error
@@ -66,7 +75,7 @@ def load_weights(folder: ModelFolder) -> dict[str, Tensor]:
     try:
         return load_file(folder.weights)
     except SafetensorError as error:
-        raise ModelError(f"{folder.weights}: not a safetensors file; pickled weights are never loaded") from error
+        raise ModelError(f"{folder.weights}: not a safetensors file: restore the folder from its source") from error
 
 
 def save_model_folder(folder: Path, card: ModelCard, state: Mapping[str, Tensor]) -> ModelCard:
@@ -95,7 +104,9 @@ def _pickle_hint(path: Path) -> str:
     pickles = sorted(item.name for item in path.iterdir() if item.suffix in PICKLE_SUFFIXES)
     if not pickles:
         return ""
-    return (
-        f"; {pickles[0]} looks like pickled weights, which are never loaded: convert them where you trust them "
-        "with safetensors.torch.save_file"
-    )
+    return f"; {pickles[0]} looks like pickled weights; {CONVERT}"
+
+
+def _is_pickle(head: bytes) -> bool:
+    """Whether these first nine bytes are a pickle's. A safetensors header is JSON, so its ninth byte is a brace."""
+    return head.startswith(PICKLE_HEADS) and head[8:9] != b"{"

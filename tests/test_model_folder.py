@@ -79,6 +79,14 @@ def test_a_pickle_is_recognised_and_refused_with_the_way_out(folder):
         load_model_folder(folder)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_under_the_name_of_safe_weights_is_refused_with_the_way_out(folder, zipped):
+    path = folder / "model.safetensors"
+    torch.save({"x": torch.zeros(1)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=r"pickle under another name.*convert"):
+        load_model_folder(folder)
+
+
 def test_a_plugin_without_weights_says_what_to_do():
     with pytest.raises(ModelError, match="ships no weights: give a model folder"):
         load_model("unet", load_catalog())
