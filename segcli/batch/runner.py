@@ -168,6 +168,7 @@ class Runner:
             gaps=settings.gaps,
             strict=settings.strict,
             spatial_dims=card.spatial_dims,
+            spacing=settings.spacing,
         )
         try:
             stat = stat_of(job.case.files)

@@ -23,7 +23,7 @@ class ReadRequest:
 
     ``channels``: the card's channel names in order, or None to hand over every channel as stored. ``channel``: the
     one channel of the file the user named. ``max_pixels``: refuse to hold more pixels (rows x columns x slices) than
-    this. ``gaps`` and ``strict``: what to do about irregular stacks and warnings (see :class:`PredictSettings`).
+    this. ``gaps``, ``strict`` and ``spacing``: see :class:`PredictSettings`.
     """
 
     channels: tuple[str, ...] | None = None
@@ -32,6 +32,7 @@ class ReadRequest:
     gaps: str = "warn"
     strict: bool = False
     spatial_dims: int = 2
+    spacing: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

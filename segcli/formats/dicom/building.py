@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -27,7 +26,7 @@ def case_of(stack: Stack, relative: Callable[[Path], PurePosixPath], remarks: tu
     record = first.record
     files = tuple(dict.fromkeys(frame.path for frame in stack.frames))
     geometry, shape = _geometry(stack)
-    identifier = case_id(record["study"], record["series"], *stack.split_values)
+    identifier = case_id(record["study"], record["series"], *stack.part, stack.time)
     folder = _common_folder([relative(path) for path in files])
     thickness, note = _thickness(stack, shape)
     warnings = (*shape.warnings, *_remarks(stack, geometry, note), *remarks)
@@ -66,7 +65,7 @@ def case_of(stack: Stack, relative: Callable[[Path], PurePosixPath], remarks: tu
 
 def _instance(stack: Stack, path: Path) -> Json:
     record = next(frame.record for frame in stack.frames if frame.path == path)
-    return [record["sop_class"], record["sop"], record["frames"]]
+    return [record["sop_class"], record["sop"], record["frames"], record["syntax"]]
 
 
 def _common_folder(files: list[PurePosixPath]) -> PurePosixPath:
@@ -78,8 +77,6 @@ def _geometry(stack: Stack) -> tuple[Geometry, StackShape]:
     planes = [frame.plane for frame in stack.frames]
     spacing = planes[0].get("s")
     known = None if spacing is None else (float(spacing[0]), float(spacing[1]))
-    if any(not _same_spacing(plane.get("s"), spacing) for plane in planes):
-        known = None
     if "p" not in planes[0] or "o" not in planes[0]:
         return Geometry(spacing=known), StackShape(None, None, ())
     orientation = planes[0]["o"]
@@ -94,36 +91,30 @@ def _geometry(stack: Stack) -> tuple[Geometry, StackShape]:
     return geometry, shape
 
 
-def _same_spacing(one: Json, other: Json) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(one, other, strict=True))
-
-
 def _thickness(stack: Stack, shape: StackShape) -> tuple[float | None, str | None]:
-    """Slice thickness for the SEG's pixel measures, which must state one, and what is said where none is stated."""
-    stated = [frame.plane.get("t") for frame in stack.frames]
-    if stated[0] is not None:
-        return stated[0], None
+    """Slice thickness, and what is said where none is stated; see :func:`segcli.formats.dicom.space.thickness`."""
     planes = [frame.plane for frame in stack.frames]
-    if "p" not in planes[0] or planes[0].get("s") is None:
-        return None, None
-    if shape.normal_step is not None:
-        return shape.normal_step, "no slice thickness is stated: the SEG gives the distance between slices in its place"
-    return min(planes[0]["s"]), "no slice thickness is stated: the SEG gives the pixel spacing in its place"
+    stated = next((plane["t"] for plane in planes if "t" in plane), None)
+    if "t" in planes[0] or "p" not in planes[0]:
+        return stated, None
+    for number, words in (
+        (stated, "that of other slices"),
+        (shape.normal_step or planes[0].get("b"), "the distance between slices"),
+        (0.0, "the pixel spacing"),
+    ):
+        if number is not None:
+            return number or None, f"no slice thickness is stated: the SEG gives {words} in its place"
+    return None, None
 
 
 def _remarks(stack: Stack, geometry: Geometry, note: str | None) -> list[str]:
     record = stack.frames[0].record
     remarks = [] if note is None else [note]
-    spacings = [frame.plane.get("s") for frame in stack.frames]
-    if any(spacing is not None for spacing in spacings) and geometry.spacing is None:
-        remarks.append("pixel spacing differs from slice to slice")
+    if geometry.spacing is None and geometry.positions is not None and record["for"] is not None:
+        remarks.append("no usable pixel spacing is stated: the case is refused unless --spacing gives one")
     elif geometry.spacing is None:
         detector = " but that of the detector" if record["detector_spacing"] else ""
         remarks.append(f"no pixel spacing is stated{detector}: --spacing gives one, else pixels are taken as they are")
-    if geometry.spacing is None and geometry.positions is not None and record["for"] is not None:
-        remarks.append("without one pixel spacing the SEG states no planes, only which image each frame belongs to")
     if geometry.positions is None and record["modality"] in ("CT", "MR", "PT"):
         remarks.append("no slice position or orientation is stated: each image is segmented in its own plane")
     if stack.time_points > 1:

@@ -17,12 +17,14 @@ from pydicom.dataset import Dataset
 
 from segcli.errors import SegcliError, SkippedCase, UnreadableError
 from segcli.formats.dicom import kinds
+from segcli.formats.dicom.file_meta import file_meta
 from segcli.formats.dicom.recognise import has_preamble, is_bare_data_set, is_encrypted
 
 HEADER_LIMIT = 16 * 1024 * 1024
 """What a deflated header may inflate to."""
 
 _USUAL_HEADER = 64 * 1024
+_DEFLATED = kinds.DEFLATED.encode()
 
 _PIXEL_TAGS = {
     bytes.fromhex("e07f1000"): "PixelData",
@@ -129,18 +131,7 @@ def _syntax(data_set: Dataset, head: bytes) -> str:
 
 
 def _is_deflated(head: bytes) -> bool:
-    if not has_preamble(head):
-        return False
-    return (_meta_value(head, b"\x02\x00\x10\x00UI") or b"").rstrip(b"\0 ") == kinds.DEFLATED.encode()
-
-
-def _meta_value(head: bytes, start: bytes) -> bytes | None:
-    """The value of the file meta element that begins with these six bytes of tag and VR; file meta is explicit VR."""
-    found = head.find(start, 132)
-    if found < 0:
-        return None
-    length = int.from_bytes(head[found + 6 : found + 8], "little")
-    return head[found + 8 : found + 8 + length]
+    return _DEFLATED in head and file_meta(head)[1] == kinds.DEFLATED
 
 
 def _inflated(data: bytes, limit: int, *, whole: bool) -> BytesIO:
@@ -148,14 +139,11 @@ def _inflated(data: bytes, limit: int, *, whole: bool) -> BytesIO:
 
     zlib is asked for no more than ``limit`` bytes, so a bomb of 300 MB in 0.3 MB never unfolds (PS3.5 annex A.5).
     """
-    group_length = _meta_value(data[:4096], b"\x02\x00\x00\x00UL")
-    if group_length is None:
-        raise UnreadableError("a deflated file without the length of its file meta information")
-    start = 132 + 12 + int.from_bytes(group_length, "little")
+    start, _ = file_meta(data[:4096])
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     body = inflater.decompress(data[start:], limit)
     if whole and inflater.unconsumed_tail:
         raise UnreadableError("a deflated data set that inflates to more than its own sizes explain")
-    name, plain = kinds.DEFLATED.encode(), kinds.EXPLICIT_LITTLE.encode()
-    meta = data[:start].replace(name, plain + b"\0" * (len(name) - len(plain)), 1)
+    plain = kinds.EXPLICIT_LITTLE.encode()
+    meta = data[:start].replace(_DEFLATED, plain + b"\0" * (len(_DEFLATED) - len(plain)), 1)
     return BytesIO(meta + body)

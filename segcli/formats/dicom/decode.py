@@ -1,8 +1,8 @@
 """Stored pixel values of one frame after the other (PS3.5 sections 8.1 and 8.2, annex A).
 
-One decoder per transfer syntax, pinned: imagecodecs for JPEG, JPEG-LS and JPEG 2000, pydicom for RLE and for native
-colour and big-endian data, NumPy for other native data. Nothing falls through to another decoder: one that accepts
-what the first refused would return a plausible false image.
+One decoder per transfer syntax, pinned: imagecodecs for everything compressed, pydicom for native colour and big-endian
+data, NumPy for other native data. Nothing falls through to another decoder: one that accepts what the first refused
+would return a plausible false image. imagecodecs releases Python's global lock, so frames may be asked for in parallel.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import generate_frames
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import generate_fragmented_frames
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
@@ -23,9 +23,18 @@ from segcli.formats.dicom import kinds
 from segcli.formats.dicom.codestream import Codestream, read_jpeg, read_jpeg2000
 from segcli.formats.dicom.data_set import Opened
 from segcli.formats.dicom.layout import Layout
+from segcli.formats.dicom.rle import decode_rle
 
-FrameReader = Callable[[int], tuple[NDArray[Any], bool]]
-"""Frame index → ``[row, column]`` or ``[row, column, sample]`` of stored values, and whether samples are Y, Cb, Cr."""
+_PADDING = 16
+_END_OF_IMAGE = b"\xff\xd9"
+_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
+"""With which a JPEG or JPEG-LS stream, a JPEG 2000 codestream and a JP2 file begin."""
+
+Frame = tuple[NDArray[Any], bool]
+"""``[row, column]`` or ``[row, column, sample]`` of stored values, and whether samples are Y, Cb, Cr."""
+
+FrameReader = Callable[[int], Frame]
+"""Frame index → frame."""
 
 
 def frame_reader(opened: Opened, layout: Layout) -> FrameReader:
@@ -35,8 +44,6 @@ def frame_reader(opened: Opened, layout: Layout) -> FrameReader:
             return _floats(opened, layout)
         if opened.syntax in kinds.NATIVE:
             return _native(opened, layout)
-        if opened.syntax == kinds.RLE:
-            return _by_pydicom(opened, layout)
         return _encapsulated(opened, layout)
     except CaseError:
         raise
@@ -86,23 +93,21 @@ def _whole_buffer(opened: Opened, layout: Layout, dtype: np.dtype[Any]) -> NDArr
     """``[frame, row, column]`` of native data, a view."""
     data = opened.data_set[opened.pixels].value
     count = layout.frames * layout.rows * layout.columns
-    if len(data) < count * dtype.itemsize:
-        raise UnreadableError("the file holds fewer bytes of pixel data than its sizes need: it was cut short")
+    _check_length(len(data), count * dtype.itemsize)
     return np.frombuffer(data, dtype, count).reshape(layout.frames, layout.rows, layout.columns)
 
 
 def _by_pydicom(opened: Opened, layout: Layout) -> FrameReader:
-    """RLE, native colour (planes, 4:2:2), big endian (swapped bytes) and single bits, by pydicom's own decoders."""
+    """Native colour (planes, 4:2:2), big endian (swapped bytes) and single bits, by pydicom's own decoder."""
     data_set = opened.data_set
     syntax = kinds.EXPLICIT_LITTLE if opened.syntax == kinds.DEFLATED else opened.syntax
     decoder = get_decoder(UID(syntax))
     data_set.file_meta = data_set.file_meta if hasattr(data_set, "file_meta") else FileMetaDataset()
     data_set.file_meta.TransferSyntaxUID = UID(syntax)
-    _check_length(data_set, layout, syntax)
-    plugin = "pydicom" if syntax == kinds.RLE else ""
+    _check_length(len(data_set.PixelData), layout.native_size)
 
     def read(index: int) -> tuple[NDArray[Any], bool]:
-        array, properties = decoder.as_array(data_set, index=index, raw=True, decoding_plugin=plugin)
+        array, properties = decoder.as_array(data_set, index=index, raw=True)
         _check_shape(array, layout)
         if layout.allocated > 1:
             array = to_integers(np.ascontiguousarray(array, array.dtype.newbyteorder("=")), layout)
@@ -111,29 +116,41 @@ def _by_pydicom(opened: Opened, layout: Layout) -> FrameReader:
     return read
 
 
-def _check_length(data_set: Dataset, layout: Layout, syntax: str) -> None:
-    if syntax == kinds.RLE:
-        return
-    per_pixel = 2 if layout.photometric == "YBR_FULL_422" else layout.samples
-    bits = layout.rows * layout.columns * layout.frames * per_pixel * layout.allocated
-    if len(data_set.PixelData) < (bits + 7) // 8:
+def _check_length(length: int, needed: int) -> None:
+    """A little more than needed is padding; as much again is a header that does not fit its pixels."""
+    if length < needed:
         raise UnreadableError("the file holds fewer bytes of pixel data than its sizes need: it was cut short")
+    if length >= 2 * needed and length - needed > _PADDING:
+        raise UnreadableError("the file holds far more pixel data than its header's sizes explain")
 
 
 def _encapsulated(opened: Opened, layout: Layout) -> FrameReader:
     if layout.high != layout.stored - 1:
         raise UnsupportedError(f"compressed pixels with high bit {layout.high} for {layout.stored} bits stored")
+    encoded = _frames(opened, layout)
+    if opened.syntax == kinds.RLE:
+        ybr = layout.photometric.startswith("YBR")
+        return lambda index: (to_integers(decode_rle(encoded[index], layout), layout), ybr)
+    return lambda index: _decoded(encoded[index], opened.syntax, layout)
+
+
+def _frames(opened: Opened, layout: Layout) -> list[bytes]:
+    """The compressed frames; as many as the header states, neither more nor fewer, and none of two images."""
     offsets = opened.data_set.get("ExtendedOffsetTable"), opened.data_set.get("ExtendedOffsetTableLengths")
-    encoded = list(
-        generate_frames(
+    frames = list(
+        generate_fragmented_frames(
             opened.data_set.PixelData,
             number_of_frames=layout.frames,
             extended_offsets=offsets if all(offsets) else None,
         )
     )
-    if len(encoded) < layout.frames:
-        raise UnreadableError(f"the file states {layout.frames} frames and holds {len(encoded)}")
-    return lambda index: _decoded(encoded[index], opened.syntax, layout)
+    if len(frames) != layout.frames:
+        raise UnreadableError(f"the file states {layout.frames} frame(s) and holds {len(frames)}")
+    for fragments in frames:
+        # pydicom joins what no offset table sets apart; but a further fragment may begin a further image
+        if any(opened.syntax == kinds.RLE or part.startswith(_STARTS) for part in fragments[1:]):
+            raise UnreadableError(f"the file states {layout.frames} frame(s) and holds more")
+    return [b"".join(fragments) for fragments in frames]
 
 
 def _decoded(data: bytes, syntax: str, layout: Layout) -> tuple[NDArray[Any], bool]:
@@ -141,6 +158,9 @@ def _decoded(data: bytes, syntax: str, layout: Layout) -> tuple[NDArray[Any], bo
     if stream is None:
         raise UnreadableError("a compressed frame without frame header: the pixel data is damaged")
     _check_claims(stream, layout)
+    if syntax in kinds.JPEG_DCT | kinds.JPEG_LOSSLESS and not data[-64:].rstrip(b"\0\xff").endswith(_END_OF_IMAGE):
+        # libjpeg fills what is missing with grey and only warns; the other codecs notice
+        raise UnreadableError("a compressed frame without its end: the pixel data was cut short")
     try:
         array = _codec(syntax, layout.samples)(data)
     except Exception as error:  # noqa: BLE001 - the codecs raise errors of their own for damaged streams

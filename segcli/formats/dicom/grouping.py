@@ -11,12 +11,10 @@ from typing import Literal
 from segcli.case import Case, LeftOut
 from segcli.formats.dicom import kinds
 from segcli.formats.dicom.building import case_of
+from segcli.formats.dicom.conflicts import TWICE, Conflicts, Record, conflicts_of
 from segcli.formats.dicom.selection import matches
 from segcli.formats.dicom.split import Frame, Stack, frames_of, stacks_of
 from segcli.formats.dicom.uids import case_id
-from segcli.image import Json
-
-Record = tuple[Path, Json]
 
 _OVERRIDING = frozenset({"imagetype", "sopclassuid"})
 """``--select`` on one of these takes image types that are left out otherwise."""
@@ -39,7 +37,7 @@ def group(records: Sequence[Record], request: GroupRequest) -> tuple[list[Case],
     ``records``: files and what :func:`~segcli.formats.dicom.instance.describe_instance` said of each. Every file ends
     in a case or in exactly one left-out entry; a file with several time points or orientations may be in several cases.
     """
-    sorter = _Sorter(request, _in_several_series(records))
+    sorter = _Sorter(request, conflicts_of(records))
     series: dict[tuple[str, str], list[Record]] = {}
     for path, record in sorted(records, key=lambda entry: str(entry[0])):
         series.setdefault((record["study"], record["series"]), []).append((path, record))
@@ -49,25 +47,26 @@ def group(records: Sequence[Record], request: GroupRequest) -> tuple[list[Case],
 
 
 class _Sorter:
-    def __init__(self, request: GroupRequest, contested: set[str]) -> None:
+    def __init__(self, request: GroupRequest, conflicts: Conflicts) -> None:
         self._request = request
-        self._contested = contested
+        self._conflicts = conflicts
         self.cases: list[Case] = []
         self.left_out: list[LeftOut] = []
 
     def take_series(self, members: Sequence[Record]) -> None:
         chosen = [entry for entry in members if matches(entry[1]["select"], self._request.select)]
         self._leave(_without(members, chosen), "skipped", "not chosen by --select")
-        unique, conflict = self._unique(chosen)
-        faults = sorted({record["fault"] for _, record in unique if "fault" in record})
-        if any(record["sop"] in self._contested for _, record in unique):
-            self._leave(unique, "failed", "an instance of it is found in another series too: remove the wrong one")
-        elif conflict:
-            self._leave(unique, "failed", "two files claim to be the same instance but differ: remove the wrong one")
-        elif faults:
-            self._leave(unique, "failed", _fault_text(unique, faults))
+        unique, differing = self._unique(chosen)
+        problem = TWICE if differing else self._conflicts.of([record for _, record in unique])
+        if problem is not None:
+            self._leave(unique, "failed", problem)
+            return
+        slices = self._of_right_type(unique)
+        faults = sorted({record["fault"] for _, record in slices if "fault" in record})
+        if faults:
+            self._leave(slices, "failed", _fault_text(slices, faults))
         else:
-            self._take_stacks(self._of_right_type(unique))
+            self._take_stacks(slices)
 
     def _unique(self, members: Sequence[Record]) -> tuple[list[Record], bool]:
         """Each instance once; equal copies are listed as skipped. True where copies differ."""
@@ -127,16 +126,11 @@ class _Sorter:
         longest = max((len(stack.frames) for stack in stacks), default=0)
         if longest < _MAIN_STACK or any(key.lower() in _OVERRIDING for key, _ in self._request.select):
             return list(stacks)
-        main = {stack.split_values[2] for stack in stacks if len(stack.frames) > 1}
+        main = {stack.orientation for stack in stacks if len(stack.frames) > 1}
         kept: list[Stack] = []
         for stack in stacks:
             scout = stack.frames[0].record["modality"] in ("CT", "MR", "PT") and len(stack.frames) == 1
-            if (
-                scout
-                and "\\" in stack.split_values[2]
-                and stack.split_values[2] not in main
-                and not stack.frames[0].number
-            ):
+            if scout and stack.orientation and stack.orientation not in main and not stack.frames[0].number:
                 reason = "a single image askew to the stack of its series (a scout or reformatted view)"
                 self._leave([_record_of(stack.frames[0])], "skipped", reason)
             else:
@@ -163,14 +157,6 @@ class _Sorter:
         )
 
 
-def _in_several_series(records: Sequence[Record]) -> set[str]:
-    """SOP instance UIDs under which several series have an image: a reference to one would name them all."""
-    series: dict[str, set[tuple[str, str]]] = {}
-    for _, record in records:
-        series.setdefault(record["sop"], set()).add((record["study"], record["series"]))
-    return {uid for uid, found in series.items() if len(found) > 1}
-
-
 def _record_of(frame: Frame) -> Record:
     return frame.path, frame.record
 
@@ -187,9 +173,9 @@ def _fault_text(members: Sequence[Record], faults: Sequence[str]) -> str:
 
 def _parts_remark(stacks: Sequence[Stack]) -> tuple[str, ...]:
     """Said of each part where a series had to be split otherwise than into time points."""
-    parts = len({stack.split_values[:5] for stack in stacks if "\\" in stack.split_values[2]})
+    parts = len({stack.part for stack in stacks if stack.orientation})
     if parts < 2:
         return ()
     return (
-        f"its series holds {parts} stacks of different size, orientation, frame of reference or type: one mask each",
+        f"its series holds {parts} stacks of different sizes, orientation, frame of reference or type: one mask each",
     )

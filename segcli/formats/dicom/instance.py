@@ -1,7 +1,7 @@
 """What grouping must know of one file, from its header alone: a small JSON dict.
 
-``study series sop sop_class syntax modality rows columns samples photometric bits for type frames planes`` are header
-values under short names; ``dated``: whether any date is usable; ``cine``: frames without positions of their own;
+``patient study series sop sop_class syntax modality rows columns samples photometric bits for type frames planes`` are
+header values under short names; ``dated``: whether any date is usable; ``cine``: frames without positions of their own;
 ``select``: the values of the keywords asked for; ``notes``: reduced library warnings; ``fault``: why it cannot be
 decoded although it belongs to a series.
 """
@@ -19,6 +19,7 @@ from segcli.errors import SkippedCase, UnreadableError
 from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.data_set import Opened, open_header
 from segcli.formats.dicom.dates import content_date
+from segcli.formats.dicom.faults import fault_of
 from segcli.formats.dicom.planes import TIME_KEYWORDS, enhanced_planes, single_plane
 from segcli.formats.dicom.quiet import quiet
 from segcli.image import Json
@@ -29,12 +30,15 @@ _KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
     "Modality",
+    "PatientID",
+    "IssuerOfPatientID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "FrameOfReferenceUID",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "SliceThickness",
+    "SpacingBetweenSlices",
     "PixelSpacing",
     "ImagerPixelSpacing",
     "SamplesPerPixel",
@@ -82,7 +86,8 @@ def _record(opened: Opened) -> dict[str, Json]:
     sop_class = values.text(data_set, "SOPClassUID") or _class_in_meta(data_set)
     if sop_class is None:
         raise SkippedCase("a DICOM file without SOP class: no image")
-    reason = kinds.reason_to_skip(sop_class, "TotalPixelMatrixColumns" in data_set)
+    modality = values.text(data_set, "Modality")
+    reason = kinds.reason_to_skip(sop_class, modality, "TotalPixelMatrixColumns" in data_set)
     if reason is not None:
         raise SkippedCase(reason)
     if kinds.is_video(opened.syntax):
@@ -98,7 +103,8 @@ def _record(opened: Opened) -> dict[str, Json]:
         **identity,
         "sop_class": sop_class,
         "syntax": opened.syntax,
-        "modality": values.text(data_set, "Modality"),
+        "modality": modality,
+        "patient": "\\".join(values.text(data_set, keyword) or "" for keyword in _PATIENT),
         "rows": rows or 0,
         "columns": columns or 0,
         "samples": values.whole(data_set, "SamplesPerPixel") or 1,
@@ -121,12 +127,13 @@ def _record(opened: Opened) -> dict[str, Json]:
         plane.pop("p", None)  # one position cannot hold for every frame of a cine
         record["planes"] = [plane]
         record["cine"] = True
-    fault = _fault(opened, record)
+    fault = fault_of(opened, record)
     if fault is not None:
         record["fault"] = fault
     return record
 
 
+_PATIENT = ("PatientID", "IssuerOfPatientID")
 _IDENTITY = (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID"), ("sop", "SOPInstanceUID"))
 
 
@@ -136,32 +143,6 @@ def _bits(data_set: Dataset) -> list[int]:
     stored = values.whole(data_set, "BitsStored") or allocated
     high = values.whole(data_set, "HighBit")
     return [allocated, stored, stored - 1 if high is None else high, values.whole(data_set, "PixelRepresentation") or 0]
-
-
-def _fault(opened: Opened, record: dict[str, Json]) -> str | None:
-    """Why an image that belongs to a series cannot be decoded, as far as headers tell."""
-    if opened.pixels is None:
-        return "the file ends before its pixel data: it was cut short"
-    if opened.syntax not in kinds.DECODABLE:
-        return f"transfer syntax {opened.syntax} cannot be decoded: convert it to another, uncompressed for example"
-    if record["rows"] <= 0 or record["columns"] <= 0:
-        return "rows or columns are missing"
-    if opened.behind < _least_size(opened.syntax, record):
-        return "the file holds fewer bytes of pixel data than its sizes need: it was cut short"
-    if len(record["planes"]) < record["frames"] and "cine" not in record:
-        return f"it states {record['frames']} frames and describes {len(record['planes'])}"
-    return None
-
-
-def _least_size(syntax: str, record: dict[str, Json]) -> int:
-    """Bytes of the pixel-data element at least: its own head, and 8 for the item of every encapsulated frame."""
-    if syntax == kinds.DEFLATED:
-        return 0
-    if syntax not in kinds.NATIVE:
-        return int(record["frames"]) * 8 + 12
-    samples = 2 if record["photometric"] == "YBR_FULL_422" else record["samples"]
-    bits = record["rows"] * record["columns"] * record["frames"] * samples * record["bits"][0]
-    return (int(bits) + 7) // 8 + 8
 
 
 def _values(data_set: Dataset, keyword: str) -> list[str]:

@@ -49,6 +49,8 @@ def valid_pixels(stored: NDArray[Any], data_set: Dataset, layout: Layout) -> NDA
         limit = _as_stored(values.whole(data_set, "PixelPaddingRangeLimit"), layout)
     if padding is None:
         return None
+    if limit is None and not (stored.min() <= padding <= stored.max()):
+        return None
     valid = stored != padding if limit is None else (stored < min(padding, limit)) | (stored > max(padding, limit))
     return None if valid.all() else np.asarray(valid)
 
@@ -90,17 +92,8 @@ def _first_mapped(first: int, stored: NDArray[Any]) -> int:
     return first + (1 << 16) if not signed and first < 0 else first
 
 
-def rescaled(stored: NDArray[Any], rescale: tuple[float, float] | None, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """``slope · x + intercept`` in ``dtype``: exact for integer types, else computed in float64 and rounded once."""
-    slope, intercept = rescale or (1.0, 0.0)
-    if slope == 0:
-        raise UnreadableError("rescale slope is 0: every value would be the same")
-    if np.issubdtype(dtype, np.integer):
-        unsigned = np.dtype(
-            f"u{dtype.itemsize}"
-        )  # wraps round exactly; the result fits, as the header was asked before
-        offset = np.array(int(intercept) % (1 << 8 * dtype.itemsize), unsigned)
-        return np.asarray((stored.astype(unsigned, copy=False) + offset).view(dtype))
+def rescaled(stored: NDArray[Any], slope: float, intercept: float, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """``slope · x + intercept`` in the floating-point type ``dtype``, computed in float64 and rounded once."""
     if slope == 1 and intercept == 0:
         return stored.astype(dtype, copy=False)
     return np.asarray((stored.astype(np.float64) * slope + intercept).astype(dtype))

@@ -14,7 +14,7 @@ PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 ENHANCED_US_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
 
 _RADIOTHERAPY = "1.2.840.10008.5.1.4.1.1.481."
-_SEGMENTATIONS = frozenset(f"1.2.840.10008.5.1.4.1.1.66.{number}" for number in (4, 5, 7))
+_SEGMENTATIONS = frozenset(f"1.2.840.10008.5.1.4.1.1.66.{number}" for number in (4, 5, 7, 8))
 _WHOLE_SLIDE = frozenset({"1.2.840.10008.5.1.4.1.1.77.1.6", "1.2.840.10008.5.1.4.1.1.77.1.9"})
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _CROSS_SECTIONAL = frozenset({"CT", "MR", "PT"})
@@ -49,12 +49,12 @@ def is_image_class(sop_class: str) -> bool:
     return "Image Storage" in UID(sop_class).name or sop_class in (PARAMETRIC_MAP, ENHANCED_US_VOLUME)
 
 
-def reason_to_skip(sop_class: str, tiled: bool) -> str | None:
+def reason_to_skip(sop_class: str, modality: str | None, tiled: bool) -> str | None:
     """Why an object of this SOP class is not segmented although it may hold pixels; None if it may be."""
     name = UID(sop_class).name
     if sop_class == MEDIA_DIRECTORY:
         return "a DICOMDIR: an index of files, no image"
-    if sop_class in _SEGMENTATIONS:
+    if sop_class in _SEGMENTATIONS or modality == "SEG":
         return "a segmentation (SEG), no image to segment"
     if sop_class.startswith(_RADIOTHERAPY):
         return f"an object of radiotherapy ({name}), no image to segment"

@@ -9,6 +9,9 @@ from pydicom.dataset import Dataset
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.dicom import values
 
+_GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
+_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -28,6 +31,12 @@ class Layout:
     def colour(self) -> bool:
         """Whether pixels come out as R, G, B."""
         return self.samples == 3 or self.photometric == "PALETTE COLOR"
+
+    @property
+    def native_size(self) -> int:
+        """Bytes of all frames, not compressed."""
+        samples = 2 if self.photometric == "YBR_FULL_422" else self.samples
+        return (self.rows * self.columns * self.frames * samples * self.allocated + 7) // 8
 
     @property
     def monochrome1(self) -> bool:
@@ -59,4 +68,9 @@ def layout_of(data_set: Dataset) -> Layout:
         raise UnreadableError(f"bits stored {stored} and high bit {layout.high} do not fit {allocated} bits allocated")
     if layout.samples not in (1, 3):
         raise UnsupportedError(f"{layout.samples} samples per pixel: segcli reads 1 and 3")
+    if layout.photometric not in (_GREY if layout.samples == 1 else _COLOUR):
+        known = sorted(_GREY if layout.samples == 1 else _COLOUR)
+        raise UnsupportedError(
+            f"{layout.samples} sample(s) per pixel with a photometric interpretation other than {', '.join(known)}"
+        )
     return layout

@@ -1,8 +1,9 @@
 """Where and when each frame of an instance was taken (PS3.3 C.7.6.2, C.7.6.16), as small JSON dicts.
 
 A plane: ``p`` position of pixel (0, 0), ``o`` direction cosines of row and column, ``s`` pixel spacing (rows, columns),
-``t`` slice thickness, all in mm; ``r`` rescale slope and intercept; ``k`` what may tell time points apart; ``y`` the
-frame's image type. Absent keys: the header does not say.
+``t`` slice thickness, ``b`` spacing between slices, all in mm; ``r`` rescale slope and intercept; ``k`` what may tell
+time points apart; ``y`` the frame's image type. Absent keys: the header does not say. ``x``: the keyword of an element
+that says something which is not what it should be (a decimal comma, two numbers of three).
 """
 
 from __future__ import annotations
@@ -49,8 +50,10 @@ def single_plane(data_set: Dataset) -> Json:
         o=_orientation(data_set),
         s=_spacing(data_set),
         t=_positive(data_set, "SliceThickness"),
+        b=_positive(data_set, "SpacingBetweenSlices"),
         r=_rescale(data_set),
         k={keyword: value for keyword, value in times.items() if value is not None},
+        x=_broken(data_set, data_set, data_set, data_set),
     )
 
 
@@ -73,14 +76,18 @@ def _enhanced_plane(shared: Dataset, own: Dataset, number: int) -> Json:
         if value is not None:
             times.setdefault(name, value)
     types = [values.text(group(keyword), "FrameType") for keyword in _FRAME_TYPES]
+    position, orientation = group("PlanePositionSequence"), group("PlaneOrientationSequence")
+    transformation = group("PixelValueTransformationSequence")
     return _compact(
-        p=values.numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),
-        o=_orientation(group("PlaneOrientationSequence")),
+        p=values.numbers(position, "ImagePositionPatient", 3),
+        o=_orientation(orientation),
         s=_spacing(measures),
         t=_positive(measures, "SliceThickness"),
-        r=_rescale(group("PixelValueTransformationSequence")),
+        b=_positive(measures, "SpacingBetweenSlices"),
+        r=_rescale(transformation),
         k=times | {"InstanceNumber": number},
         y=next((kind for kind in types if kind), None),
+        x=_broken(position, orientation, measures, transformation),
     )
 
 
@@ -88,8 +95,27 @@ def _compact(**entries: Any) -> Json:
     return {key: value for key, value in entries.items() if value is not None}
 
 
+def _broken(position: Dataset, orientation: Dataset, measures: Dataset, transformation: Dataset) -> str | None:
+    """The keyword of an element that is not empty and yet holds no usable value; the arguments say where each lies."""
+    for data_set, keyword, count in (
+        (position, "ImagePositionPatient", 3),
+        (orientation, "ImageOrientationPatient", 6),
+        (measures, "PixelSpacing", 2),
+        (transformation, "RescaleSlope", 1),
+        (transformation, "RescaleIntercept", 1),
+    ):
+        if keyword in data_set and values.numbers(data_set, keyword, count) is None:
+            if values.is_empty(data_set, keyword):
+                continue
+            return keyword
+    cosines = values.numbers(orientation, "ImageOrientationPatient", 6)
+    if cosines is not None and any(cosines) and _orientation(orientation) is None:
+        return "ImageOrientationPatient"
+    return "RescaleSlope" if values.number(transformation, "RescaleSlope") == 0 else None
+
+
 def _orientation(data_set: Dataset) -> list[float] | None:
-    """Six direction cosines that are two perpendicular unit vectors within 1 %; anything else is no orientation."""
+    """Six direction cosines that are two perpendicular unit vectors within 1 %; six zeros are no orientation."""
     cosines = values.numbers(data_set, "ImageOrientationPatient", 6)
     if cosines is None:
         return None

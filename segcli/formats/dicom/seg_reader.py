@@ -20,12 +20,13 @@ from segcli.case import Case
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
 from segcli.formats.dicom import values
 from segcli.formats.dicom.quiet import quiet
-from segcli.formats.dicom.repairs import has_space
 from segcli.formats.dicom.seg_writer import segment_numbers, to_segments
+from segcli.formats.dicom.space import has_planes
 from segcli.formats.dicom.stack import along_normal
 from segcli.formats.dicom.terms import label_value
 from segcli.formats.interface import MaskRequest
 from segcli.image import Geometry, Json, LabelMap
+from segcli.settings import PredictSettings
 
 _LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
 Slice = tuple[str, int]
@@ -81,7 +82,7 @@ def verify(path: Path, case: Case, masks: Sequence[LabelMap], request: MaskReque
     found = np.zeros_like(expected)
     for frame in frames:
         index = keys.get(frame.source)
-        if index is None or not _same_place(frame.position, case, index):
+        if index is None or not _same_place(frame.position, case, index, request.settings):
             return False
         if frame.segment is None:
             found[index] = frame.pixels
@@ -91,8 +92,8 @@ def verify(path: Path, case: Case, masks: Sequence[LabelMap], request: MaskReque
     return described == list(numbers.values()) and np.array_equal(found, expected)
 
 
-def _same_place(position: tuple[float, float, float] | None, case: Case, index: int) -> bool:
-    if not has_space(case):
+def _same_place(position: tuple[float, float, float] | None, case: Case, index: int, settings: PredictSettings) -> bool:
+    if not has_planes(case, settings):
         return position is None
     true = case.details["geometry"]["positions"][index]
     return position is not None and bool(np.abs(np.subtract(position, true)).max() < 0.01)

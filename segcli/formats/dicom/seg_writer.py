@@ -20,12 +20,16 @@ from segcli.errors import WriteError
 from segcli.formats.dicom import repairs
 from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.source import Source, read_source
+from segcli.formats.dicom.space import has_planes
+from segcli.formats.dicom.stand_ins import put_references, stand_ins
 from segcli.formats.dicom.terms import plain, private_schemes, segment_descriptions
 from segcli.formats.dicom.uids import derived_uid
 from segcli.formats.interface import MaskRequest
 from segcli.image import LabelMap
+from segcli.settings import PredictSettings
 
 _PLACEHOLDER = "2.25.0"
+_PARAMETERS = ("dicom_seg", "gate", "overlap", "precision", "spacing", "channel")
 
 
 def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
@@ -39,7 +43,7 @@ def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequ
     with quiet():
         source = read_source(case.files)
         seg = _segmentation(pixels, case, request, numbers)
-        _repair(seg, case, pixels)
+        _repair(seg, case, pixels, request.settings)
         _describe(seg, case, source, request)
         repairs.set_dimension_uid(seg, derived_uid("dimensions", str(seg.SeriesInstanceUID), case.id))
         content = _encoded(seg)
@@ -75,9 +79,9 @@ def to_segments(masks: Sequence[LabelMap], case: Case, numbers: dict[int, int]) 
 def _segmentation(pixels: NDArray[Any], case: Case, request: MaskRequest, numbers: dict[int, int]) -> Dataset:
     card = request.card
     descriptions: list[SegmentDescription] = segment_descriptions(card, numbers)
-    series = derived_uid("series", case.details["series"], case.id, *_model(card), request.settings.dicom_seg)
+    series = derived_uid("series", case.details["series"], case.id, *_model(card), *_parameters(request.settings))
     return Segmentation(
-        source_images=repairs.stand_ins(case),
+        source_images=stand_ins(case, request.settings),
         pixel_array=pixels,
         segmentation_type=request.settings.dicom_seg.upper(),
         segment_descriptions=descriptions,
@@ -105,13 +109,18 @@ def _model(card: ModelCard) -> tuple[str, str, str]:
     return card.name, card.version, card.sha256
 
 
-def _repair(seg: Dataset, case: Case, pixels: NDArray[Any]) -> None:
+def _parameters(settings: PredictSettings) -> tuple[str, ...]:
+    """Settings that change what is found: masks made in two ways are two series, not two versions of one."""
+    return tuple(f"{name}={getattr(settings, name)}" for name in _PARAMETERS)
+
+
+def _repair(seg: Dataset, case: Case, pixels: NDArray[Any], settings: PredictSettings) -> None:
     repairs.unshare_segment(seg)
-    if repairs.has_space(case):
+    if has_planes(case, settings):
         repairs.set_slice_spacing(seg, case)
     else:
         repairs.remove_space(seg, case)
-    repairs.put_references(seg, case)
+    put_references(seg, case, settings)
     repairs.remove_equipment(seg)
     bits = int(seg.NumberOfFrames) * pixels.shape[1] * pixels.shape[2] * int(seg.BitsAllocated)
     repairs.zero_pad_byte(seg, (bits + 7) // 8)
@@ -121,7 +130,7 @@ def _describe(seg: Dataset, case: Case, source: Source, request: MaskRequest) ->
     """Patient and study as in the source, dates, loss, series number, coding schemes."""
     seg.update(source.carried)
     repairs.set_dates(seg, *source.date)
-    if not repairs.has_space(case):  # type 2C: required where there is no image orientation (C.7.6.1)
+    if not has_planes(case, request.settings):  # type 2C: required where there is no image orientation (C.7.6.1)
         seg.PatientOrientation = source.patient_orientation
     if source.lossy:  # C.8.20.2.2: 01 if any source ever was; ratio and method as far as the sources state them
         seg.LossyImageCompression = "01"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
@@ -24,6 +25,8 @@ _LOSSY_TAGS = sorted(tag for tag in map(tag_for_keyword, _LOSSY) if tag is not N
 _TEXT = frozenset(
     {*("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT"), *("PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")}
 )
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER_TEXT = frozenset({"DS", "IS"})
 _AGE = re.compile(r"\d{3}[DWMY]")
 _UNDECODABLE = "\ufffd"
 
@@ -90,6 +93,13 @@ def _is_bad_age(element: DataElement) -> bool:
     return element.VR == "AS" and bool(element.value) and not _AGE.fullmatch(str(element.value))
 
 
+def _is_number_text(stored: bytes | None, value: Any) -> bool:
+    """Whether a DS or IS is what its VR asks: numbers of at most 16 characters each."""
+    text = stored.decode("latin-1") if isinstance(stored, bytes) else "" if value is None else str(value)
+    parts = [part.strip(" \0") for part in text.split("\\")]
+    return all(len(part) <= 16 and (not part or _NUMBER.fullmatch(part)) for part in parts)
+
+
 def _decoded(header: Dataset, tag: int) -> DataElement | None:
     """The element as Unicode text, in the VR of the dictionary; None for one that is no text and cannot be read.
 
@@ -107,6 +117,8 @@ def _decoded(header: Dataset, tag: int) -> DataElement | None:
         value = element.value
     except Exception:  # noqa: BLE001 - any conversion error of pydicom
         value = None
+    if representation in _NUMBER_TEXT and not _is_number_text(stored, value):
+        return None  # "70,5" kilograms: it may be left out (type 3), and copied it makes the SEG invalid
     if representation not in _TEXT:
         return None if value is None else DataElement(tag, representation, value)
     if isinstance(stored, bytes) and (value is None or isinstance(value, bytes) or _UNDECODABLE in str(value)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +30,23 @@ class Frame:
 
 @dataclass(frozen=True)
 class Stack:
-    """Frames to be segmented together, in order along the normal, and the values that set them apart in their series.
+    """Frames to be segmented together, in order along the normal.
 
-    ``problem``: why they cannot be put in order. ``time_points``: how many stacks share these positions.
+    ``part``: what sets them apart from other stacks of their series (rows, columns, orientation, frame of reference,
+    type, and more where that is not enough); ``time``: what sets them apart from others at the same positions.
+    ``problem``: why they cannot be segmented. ``time_points``: how many stacks share these positions.
     """
 
     frames: tuple[Frame, ...]
-    split_values: tuple[str, ...]
+    part: tuple[str, ...]
+    time: str = ""
     problem: str | None = None
     time_points: int = 1
+
+    @property
+    def orientation(self) -> str:
+        """Direction cosines as text; empty for images without a place."""
+        return self.part[2]
 
 
 def frames_of(path: Path, record: Json) -> list[Frame]:
@@ -52,33 +61,73 @@ def stacks_of(frames: Sequence[Frame]) -> list[Stack]:
     """The stacks of one series, in an order that depends on header values alone.
 
     Frames without position are no stack: those of one file stay together as a film, still images stay single, and the
-    SOP instance UID stands among the split values, for nothing else sets them apart.
+    SOP instance UID stands as their time, for nothing else sets them apart.
     """
     groups: dict[tuple[str, ...], list[Frame]] = {}
     for frame in frames:
         groups.setdefault(_split_key(frame), []).append(frame)
     result: list[Stack] = []
     for key, members in sorted(groups.items()):
-        if "p" not in members[0].plane or "o" not in members[0].plane:
-            result += _without_position(key, members)
-            continue
-        for orientation, parallel in _parallel(members):
-            result += _in_time((*key[:2], orientation, *key[3:]), parallel)
+        for more, alike in _of_one_kind(members):
+            if not _is_placed(alike[0]):
+                result += _without_position((*key[:2], "", *key[3:], *more), alike)
+                continue
+            for orientation, parallel in _parallel(alike):
+                for size, equal in _of_one_spacing(parallel):
+                    result += _in_time((*key[:2], orientation, *key[3:], *more, *size), equal)
     return result
 
 
 def _split_key(frame: Frame) -> tuple[str, ...]:
     record, plane = frame.record, frame.plane
-    placed = "placed" if "p" in plane and "o" in plane else ""
     kind = plane.get("y") or record["type"]
+    placed = "placed" if _is_placed(frame) else ""
     return str(record["rows"]), str(record["columns"]), placed, record["for"] or "", kind
 
 
-def _without_position(key: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:
+def _is_placed(frame: Frame) -> bool:
+    return "p" in frame.plane and "o" in frame.plane
+
+
+def _of_one_kind(frames: Sequence[Frame]) -> list[tuple[tuple[str, ...], list[Frame]]]:
+    """Frames by modality, SOP class and whether they are in colour: a screen shot among slices is no slice.
+
+    Where all are alike, as in every proper series, nothing is added to what sets a stack apart.
+    """
+    groups: dict[tuple[str, ...], list[Frame]] = {}
+    for frame in frames:
+        record = frame.record
+        colour = record["samples"] != 1 or record["photometric"] == "PALETTE COLOR"
+        kind = record["modality"] or "", record["sop_class"], "colour" if colour else "grey"
+        groups.setdefault(kind, []).append(frame)
+    return [((), list(frames))] if len(groups) == 1 else sorted(groups.items())
+
+
+def _of_one_spacing(frames: Sequence[Frame]) -> list[tuple[tuple[str, ...], list[Frame]]]:
+    """Frames by pixel spacing, equal within one in a thousand: slices of another zoom are another stack."""
+    groups: list[tuple[Json, list[Frame]]] = []
+    for frame in sorted(frames, key=lambda frame: frame.plane.get("s") or []):
+        spacing = frame.plane.get("s")
+        if groups and _same_spacing(groups[-1][0], spacing):
+            groups[-1][1].append(frame)
+        else:
+            groups.append((spacing, [frame]))
+    if len(groups) == 1:
+        return [((), list(frames))]
+    return [(("\\".join(f"{side:g}" for side in spacing or []),), members) for spacing, members in groups]
+
+
+def _same_spacing(one: Json, other: Json) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(one, other, strict=True))
+
+
+def _without_position(part: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:
     by_instance: dict[str, list[Frame]] = {}
     for frame in frames:
         by_instance.setdefault(frame.record["sop"], []).append(frame)
-    return [Stack(tuple(members), (*key, uid)) for uid, members in sorted(by_instance.items())]
+    return [Stack(tuple(members), part, uid) for uid, members in sorted(by_instance.items())]
 
 
 def _parallel(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
@@ -95,16 +144,20 @@ def _parallel(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
     return [("\\".join(f"{value + 0.0:.5f}" for value in cosines.round(5)), members) for cosines, members in groups]
 
 
-def _in_time(key: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:
+def _in_time(part: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:
+    if len({(frame.plane.get("r") is None, frame.record["lut"]) for frame in frames}) > 1:
+        problem = "some of its images state how stored values are rescaled and others do not: they do not compare"
+        return [Stack(tuple(frames), part, "", problem)]
     heights = along_normal([frame.plane["p"] for frame in frames], frames[0].plane["o"])
     points = split_by_time(heights.tolist(), [frame.plane.get("k", {}) for frame in frames])
     if points is None:
         problem = "several images lie at one position and nothing in their headers says which belong together"
-        return [Stack(tuple(frames), (*key, ""), problem)]
+        return [Stack(tuple(frames), part, "", problem)]
     return [
         Stack(
             tuple(frames[index] for index in sorted(indices, key=lambda index: float(heights[index]))),
-            (*key, value),
+            part,
+            value,
             time_points=len(points),
         )
         for value, indices in points

@@ -35,7 +35,7 @@ def split_by_time(heights: Sequence[float], times: Sequence[Mapping[str, Json]])
     for keyword in _COUNTED:
         counted = _counted_off(places, [item.get(keyword) for item in times])
         if counted is not None:
-            return [(f"{keyword}={min(str(times[i][keyword]) for i in group)}", group) for group in counted]
+            return [(f"{keyword}={min(_text(times[i][keyword]) for i in group)}", group) for group in counted]
     return None
 
 
@@ -57,8 +57,13 @@ def _by_value(stated: Sequence[Json]) -> dict[str, list[int]]:
     for index, value in enumerate(stated):
         if value is None:
             return {}
-        groups[f"{value:020.6f}" if isinstance(value, (int, float)) else str(value)].append(index)
+        groups[_text(value)].append(index)
     return groups
+
+
+def _text(value: Json) -> str:
+    """Text that sorts as the value does, so that two time points never come under one name."""
+    return f"{value:020.6f}" if isinstance(value, (int, float)) else str(value)
 
 
 def _no_place_twice(indices: Sequence[int], places: Sequence[int]) -> bool:

@@ -44,6 +44,18 @@ def text(data_set: Dataset, keyword: str) -> str | None:
     return joined.strip(" \0") or None
 
 
+def is_empty(data_set: Dataset, keyword: str) -> bool:
+    """Whether the element is absent or has nothing but padding and backslashes for a value."""
+    stored = _stored(data_set, keyword)
+    if stored is not None:
+        return not stored[1].strip(b" \0\\")
+    try:
+        value = data_set.get(keyword)
+    except Exception:  # noqa: BLE001 - what cannot be converted is there
+        return False
+    return value is None or not str(value).strip(" \0\\[]")
+
+
 def whole(data_set: Dataset, keyword: str) -> int | None:
     """The first value as an int."""
     stored = _stored(data_set, keyword)

@@ -209,8 +209,8 @@ CARD = ModelCard(
 )
 
 
-def mask_request(kind: str = "binary", card: ModelCard = CARD) -> MaskRequest:
-    return MaskRequest(card, PredictSettings(dicom_seg=kind), "0.1.0")  # type: ignore[arg-type]
+def mask_request(kind: str = "binary", card: ModelCard = CARD, **settings: Any) -> MaskRequest:
+    return MaskRequest(card, PredictSettings(dicom_seg=kind, **settings), "0.1.0")  # type: ignore[arg-type]
 
 
 def threshold(image: Image, low: float = 0, high: float = 200) -> LabelMap:

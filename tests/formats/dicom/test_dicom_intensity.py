@@ -12,8 +12,9 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from segcli.errors import UnreadableError, UnsupportedError
+from segcli.errors import UnsupportedError
 from segcli.formats.dicom import intensity
+from segcli.formats.dicom.assembly import Assembly
 from segcli.formats.dicom.codestream import read_jpeg, read_jpeg2000
 from segcli.formats.dicom.decode import to_integers
 from segcli.formats.dicom.layout import Layout
@@ -63,13 +64,30 @@ def test_padding_is_a_range_of_stored_values_even_if_written_unsigned() -> None:
     assert valid is not None and valid.tolist() == [[False, False, False, True]]
 
 
-def test_rescale_is_exact_in_integers_and_rounded_once_in_floats() -> None:
+def test_rescale_is_rounded_once() -> None:
     stored = np.array([[0, 1, 4095]], np.uint16)
-    assert intensity.rescaled(stored, (1.0, -1024.0), np.dtype("int16")).tolist() == [[-1024, -1023, 3071]]
-    floats = intensity.rescaled(stored, (0.1, 0.5), np.dtype("float32"))
+    floats = intensity.rescaled(stored, 0.1, 0.5, np.dtype("float32"))
     assert floats.dtype == np.float32 and floats.tolist() == [[np.float32(x) for x in (0.5, 0.6, 410.0)]]
-    with pytest.raises(UnreadableError, match="slope is 0"):
-        intensity.rescaled(stored, (0.0, 1.0), np.dtype("float32"))
+
+
+@pytest.mark.parametrize(
+    ("stored", "offset", "dtype"),
+    [
+        (np.array([[0, 4095]], np.uint16), -1024, "int16"),
+        (np.array([[-32768, 0]], np.int16), -1024, "int32"),
+        (np.array([[0, 65535]], np.uint16), 0, "int32"),
+        (np.array([[0, 255]], np.uint8), -1024, "int16"),
+        (np.array([[-(2**31), 2**31 - 1]], np.int32), 7, "int64"),
+    ],
+)
+def test_whole_numbers_stay_exact_and_narrow(stored: np.ndarray, offset: int, dtype: str) -> None:
+    assembly = Assembly(2, "int64" if dtype == "int64" else "int32")
+    assembly.put_whole(0, np.zeros_like(stored), 5)
+    assembly.put_whole(1, stored, offset)
+    pixels, _ = assembly.result()
+    assert pixels.dtype == dtype
+    assert pixels[1, 0].tolist() == [[int(value) + offset for value in stored[0]]]
+    assert pixels[0, 0].tolist() == [[5] * stored.size]
 
 
 def test_sign_that_the_codestream_states_otherwise_follows_the_header(tmp_path: Path) -> None:

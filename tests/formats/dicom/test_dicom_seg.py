@@ -15,7 +15,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from segcli.case import Case
 from segcli.contract import Code
-from segcli.errors import WriteError
+from segcli.errors import UnsupportedError, WriteError
 from segcli.formats.dicom.format import FORMAT
 from segcli.formats.dicom.uids import derived_uid
 from segcli.image import LabelMap
@@ -303,23 +303,30 @@ def test_derived_uids_do_not_run_together() -> None:
     assert UID(derived_uid("x")).is_valid
 
 
-@pytest.mark.parametrize("stated", [None, [[0, 0]], [[0.8, 0.7], [0.9, 0.7]]], ids=["absent", "zero", "differing"])
-def test_a_spacing_that_is_not_stated_is_not_made_up(tmp_path: Path, stated: list[list[float]] | None) -> None:
+@pytest.mark.parametrize("stated", [None, [0, 0]], ids=["absent", "zero"])
+def test_a_spacing_that_is_not_stated_is_not_made_up(tmp_path: Path, stated: list[float] | None) -> None:
     images = making.stack(making.phantom())
-    for number, image in enumerate(images):
-        if stated is None:
-            del image.PixelSpacing
-        else:
-            image.PixelSpacing = stated[number % len(stated)]
+    for image in images:
+        image.PixelSpacing = stated
     case = making.scan(making.save_all(images, tmp_path / "in")).case
-    making.segment(case, tmp_path / "seg")
-    assert case.spacing is None and making.read(case).geometry.spacing is None
-    assert any("states no planes" in text for text in case.warnings)
+    assert case.spacing is None and any("--spacing" in text for text in case.warnings)
+    with pytest.raises(UnsupportedError, match="--spacing"):
+        making.read(case)
+    given = making.mask_request(spacing=(0.8, 0.7))  # the user's word stands in for the header's
+    masks = (making.threshold(making.read(case, spacing=(0.8, 0.7))),)
+    FORMAT.write(tmp_path / "seg", case, masks, given)
+    assert FORMAT.verify(tmp_path / "seg", case, masks, given)
     seg = dcmread(tmp_path / "seg")
-    assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
-    assert "FrameOfReferenceUID" not in seg
-    sources = {
-        str(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
-        for frame in seg.PerFrameFunctionalGroupsSequence
-    }
-    assert sources == {str(image.SOPInstanceUID) for image in images}
+    assert list(seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing) == [0.8, 0.7]
+    assert seg.FrameOfReferenceUID == images[0].FrameOfReferenceUID
+
+
+def test_slices_of_another_zoom_are_a_mask_of_their_own(tmp_path: Path) -> None:
+    images = making.stack(making.phantom())
+    for image in images[4:]:
+        image.PixelSpacing = [0.9, 0.7]
+    found = making.scan(making.save_all(images, tmp_path / "in"))
+    assert sorted((case.shape, case.spacing) for case in found.cases) == [
+        ((2, 24, 20), pytest.approx((0.9, 0.7, 2.5))),
+        ((4, 24, 20), pytest.approx((0.8, 0.7, 2.5))),
+    ]

@@ -1,0 +1,52 @@
+"""Why an image that belongs to a series cannot be read truthfully, as far as its header tells; None if it can.
+
+One such image fails its series: without it the stack would have a hole, and with a guess a plausible wrong mask.
+"""
+
+from __future__ import annotations
+
+from segcli.errors import CaseError
+from segcli.formats.dicom import kinds
+from segcli.formats.dicom.data_set import Opened
+from segcli.formats.dicom.layout import Layout, layout_of
+from segcli.image import Json
+
+
+def fault_of(opened: Opened, record: Json) -> str | None:
+    """``record``: what :mod:`segcli.formats.dicom.instance` has made of the header so far."""
+    if opened.syntax not in kinds.DECODABLE:
+        return f"transfer syntax {opened.syntax} cannot be decoded: convert it to another, uncompressed for example"
+    if opened.pixels is None:
+        return "the file ends before its pixel data: it was cut short"
+    try:
+        layout = layout_of(opened.data_set)
+    except CaseError as error:
+        return str(error)
+    if opened.syntax not in kinds.NATIVE and layout.high != layout.stored - 1:
+        return f"compressed pixels with high bit {layout.high} for {layout.stored} bits stored"
+    return _fault_of_size(opened, layout) or _fault_of_frames(record) or _fault_of_planes(record)
+
+
+def _fault_of_size(opened: Opened, layout: Layout) -> str | None:
+    if opened.syntax == kinds.DEFLATED:  # known when it is inflated
+        return None
+    native = opened.syntax in kinds.NATIVE
+    # The head of the element, and then the pixels or the item head of each frame.
+    least = layout.native_size + 8 if native else layout.frames * 8 + 12
+    if opened.behind < least:
+        return "the file holds fewer bytes of pixel data than its sizes need: it was cut short"
+    return None
+
+
+def _fault_of_frames(record: Json) -> str | None:
+    if len(record["planes"]) < record["frames"] and "cine" not in record:
+        return f"it states {record['frames']} frames and describes {len(record['planes'])}"
+    return None
+
+
+def _fault_of_planes(record: Json) -> str | None:
+    """Values that are there but make no sense: an absent position is an answer, a broken one is not."""
+    for plane in record["planes"]:
+        if "x" in plane:
+            return f"{plane['x']} is not what the standard asks of it: correct the header"
+    return None
