@@ -41,6 +41,7 @@ class PredictSettings:
     follow_links: bool = False
     settle: float = 0.0
     dicom_seg: DicomSeg = "binary"
+    dicom_deflate: bool = False
     png_mask: PngMask = "palette"
     private: bool = False
     overwrite: bool = False

@@ -11,7 +11,7 @@ from segcli.card_json import format_card
 from segcli.contract import ModelCard
 from segcli.settings import PredictSettings
 
-MASK_SETTINGS = ("overlap", "gate", "gaps", "strict", "spacing", "channel", "dicom_seg", "png_mask")
+MASK_SETTINGS = ("overlap", "gate", "gaps", "strict", "spacing", "channel", "dicom_seg", "dicom_deflate", "png_mask")
 """Settings that change what is written; device, batch, limits and selections do not."""
 
 

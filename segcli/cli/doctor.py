@@ -30,6 +30,8 @@ def doctor() -> int:
         click.echo(f"readers: {_readers()}")
     except SegcliError as error:
         troubles.append(str(error))
+    for line in _dicom_decoders():
+        click.echo(line)
     catalog = load_catalog()
     for entry in catalog.models.values():
         click.echo(f"model {entry.name}: {'ready' if entry.default else 'needs a model folder'}")
@@ -44,6 +46,13 @@ def _devices() -> list[str]:
 
     cards = [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
     return ["cpu", *cards, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+def _dicom_decoders() -> list[str]:
+    from segcli.formats.dicom.kinds import decoders  # noqa: PLC0415 - imports pydicom
+
+    found = decoders()
+    return [f"DICOM: {len(found)} transfer syntaxes", *(f"  {uid}  {name}: {decoder}" for uid, name, decoder in found)]
 
 
 def _readers() -> str:

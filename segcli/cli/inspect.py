@@ -1,22 +1,32 @@
-"""``segcli inspect``: what predict would find, from headers alone."""
+"""``segcli inspect``: what predict would do, from headers alone."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from segcli.cli.console import printable
+from segcli.cli.options import SELECT
+
+if TYPE_CHECKING:
+    from segcli.case import Scan
 
 
 @click.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
+@SELECT
+@click.option("--follow-links", is_flag=True, help="Follow links that leave the input.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--log-paths", is_flag=True, help="Paths also where the output is not a terminal.")
-def inspect(path: Path, as_json: bool, log_paths: bool) -> None:
-    """Cases below PATH, and what would be skipped and why.
+def inspect(
+    path: Path, select: tuple[tuple[str, str], ...], follow_links: bool, as_json: bool, log_paths: bool
+) -> None:
+    """Cases below PATH, and what would be skipped or fail and why. No pixel is decoded.
 
     Where the output is no terminal cases are called by numbers, not by their paths, unless --log-paths is given.
     """
@@ -24,13 +34,24 @@ def inspect(path: Path, as_json: bool, log_paths: bool) -> None:
     from segcli.formats.scan import ScanOptions, scan  # noqa: PLC0415
 
     with Readers(1) as readers:
-        found = scan([path], ScanOptions(key=b"inspect"), readers)
-    named = log_paths or sys.stdout.isatty()
-    names = {case.id: printable(case.name) if named else f"case {number}" for number, case in enumerate(found.cases, 1)}
-    left_names = [printable(e.name) if named else f"file {number}" for number, e in enumerate(found.left_out, 1)]
+        found = scan([path], ScanOptions(key=b"inspect", select=select, follow_links=follow_links), readers)
+    cases, left_out = _rows(found, log_paths or sys.stdout.isatty())
+    if as_json:
+        click.echo(json.dumps({"cases": cases, "left_out": left_out, "counts": _counts(cases, left_out)}, indent=1))
+        return
+    for row in cases:
+        _show_case(row)
+    for row in left_out:
+        number = f"  {row['files']} files" if row["files"] > 1 else ""
+        click.echo(f"{row['name']}  {row['format'] or '-'}{number}  {row['status']}: {row['reason']}")
+    click.echo(", ".join(f"{number} {word}" for word, number in _counts(cases, left_out).items()))
+
+
+def _rows(found: Scan, named: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Cases and left-out entries as JSON, without paths where these may not be told."""
     cases = [
         {
-            "name": names[case.id],
+            "name": printable(case.name) if named else f"case {number}",
             "format": case.format,
             "files": len(case.files),
             "modality": case.modality,
@@ -38,26 +59,37 @@ def inspect(path: Path, as_json: bool, log_paths: bool) -> None:
             "spacing": case.spacing,
             "orientation": case.orientation,
             "transfer_syntax": case.transfer_syntax,
-            "mask": str(case.output) if named else None,
+            "mask": printable(str(case.output)) if named else None,
             "warnings": case.warnings,
         }
-        for case in found.cases
+        for number, case in enumerate(found.cases, 1)
     ]
-    left = [
-        {"name": name, "status": e.status, "format": e.format, "reason": e.reason}
-        for name, e in zip(left_names, found.left_out, strict=True)
+    left_out = [
+        {
+            "name": printable(entry.name) if named else f"left out {number}",
+            "status": entry.status,
+            "format": entry.format,
+            "files": max(1, len(entry.files)),
+            "reason": entry.reason,
+        }
+        for number, entry in enumerate(found.left_out, 1)
     ]
-    if as_json:
-        click.echo(json.dumps({"cases": cases, "left_out": left}, indent=1))
-        return
-    for case, row in zip(found.cases, cases, strict=True):
-        size = " × ".join(map(str, case.shape or ()))
-        spacing = " × ".join(f"{step:g}" for step in case.spacing or ()) or "unknown"
-        click.echo(
-            f"{row['name']}  {case.format} {case.modality or ''}  {size}  spacing {spacing} mm  "
-            f"orientation {case.orientation or 'unknown'}  {row['files']} file(s)  {case.transfer_syntax or ''}"
-        )
-        for warning in case.warnings:
-            click.echo(f"  warning: {warning}")
-    for name, entry in zip(left_names, found.left_out, strict=True):
-        click.echo(f"{name}  {entry.status}: {entry.reason}")
+    return cases, left_out
+
+
+def _show_case(row: dict[str, Any]) -> None:
+    size = " × ".join(map(str, row["shape"] or ()))
+    spacing = " × ".join(f"{step:g}" for step in row["spacing"] or ()) or "unknown"
+    click.echo(
+        f"{row['name']}  {row['format']} {row['modality'] or ''}  {size}  spacing {spacing} mm  "
+        f"orientation {row['orientation'] or 'unknown'}  {row['files']} file(s)  {row['transfer_syntax'] or ''}"
+    )
+    if row["mask"] is not None:
+        click.echo(f"  mask: {row['mask']}")
+    for warning in row["warnings"]:
+        click.echo(f"  warning: {warning}")
+
+
+def _counts(cases: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]]) -> dict[str, int]:
+    failed = sum(row["status"] == "failed" for row in left_out)
+    return {"cases": len(cases), "skipped": len(left_out) - failed, "failed": failed}

@@ -118,6 +118,9 @@ class Shard(click.ParamType[tuple[int, int]]):
         return int(index), int(count)
 
 
+SELECT = click.option("--select", type=Select(), multiple=True,
+                      help="Only DICOM series whose element matches; * allowed, may be repeated.")  # fmt: skip
+
 _D = PredictSettings()
 _OPTIONS = (
     click.option("--device", default=_D.device, show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
@@ -130,8 +133,7 @@ _OPTIONS = (
     click.option("--memory", type=Bytes(), default="2G", show_default=True, help="Budget of reading ahead."),
     click.option("--max-pixels", type=click.IntRange(1), default=_D.max_pixels, show_default=True,
                  help="Most pixels of one image held in memory."),
-    click.option("--select", type=Select(), multiple=True,
-                 help="Only DICOM series whose element matches; * allowed, may be repeated."),
+    SELECT,
     click.option("--any-modality", is_flag=True, help="Also images of another modality than the model's."),
     click.option("--gaps", type=click.Choice(["warn", "error"]), default=_D.gaps, show_default=True,
                  help="What a missing slice is."),
@@ -143,6 +145,8 @@ _OPTIONS = (
                  help="Skip cases with a file younger than this many seconds."),
     click.option("--dicom-seg", type=click.Choice(["binary", "labelmap"]), default=_D.dicom_seg, show_default=True,
                  help="Kind of DICOM SEG."),
+    click.option("--dicom-deflate", is_flag=True,
+                 help="DICOM SEG as Deflated Explicit VR Little Endian: far smaller, refused by some archives."),
     click.option("--png-mask", type=click.Choice(["palette", "grey"]), default=_D.png_mask, show_default=True,
                  help="Kind of PNG mask."),
     click.option("--private", is_flag=True, help="What is made: files 0600, folders 0700 instead of the umask."),

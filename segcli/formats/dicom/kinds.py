@@ -35,6 +35,22 @@ JPEG_2000 = frozenset(_JPEG + number for number in ("90", "91", "201", "202", "2
 DECODABLE = NATIVE | {RLE} | JPEG_DCT | JPEG_LOSSLESS | JPEG_LS | JPEG_2000
 LOSSY = frozenset(_JPEG + number for number in ("50", "51", "53", "55", "81", "91", "203"))
 
+_DECODERS = (
+    (NATIVE - {DEFLATED}, "NumPy and pydicom"),
+    (frozenset({DEFLATED}), "zlib, NumPy and pydicom"),
+    (frozenset({RLE}), "imagecodecs packbits"),
+    (JPEG_DCT | JPEG_LOSSLESS, "imagecodecs jpeg8 (libjpeg-turbo)"),
+    (JPEG_LS, "imagecodecs jpegls (CharLS)"),
+    (JPEG_2000, "imagecodecs jpeg2k (OpenJPEG)"),
+)
+
+
+def decoders() -> list[tuple[str, str, str]]:
+    """Every transfer syntax we decode: UID, name in the standard, the one decoder it is pinned to."""
+    pinned = {syntax: words for syntaxes, words in _DECODERS for syntax in syntaxes}
+    order = sorted(DECODABLE, key=lambda syntax: [int(part) for part in syntax.split(".")])
+    return [(syntax, UID(syntax).name, pinned[syntax]) for syntax in order]
+
 
 def is_video(syntax: str) -> bool:
     """MPEG-2, MPEG-4, HEVC and SMPTE streams: moving pictures, no stack of frames."""

@@ -12,7 +12,7 @@ from highdicom.seg import Segmentation, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from segcli.case import Case
 from segcli.contract import ModelCard
@@ -35,6 +35,7 @@ _PARAMETERS = ("dicom_seg", "gate", "overlap", "precision", "spacing", "channel"
 def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
     """Write the label map of ``case`` to ``target`` as BINARY (or LABELMAP) SEG, Explicit VR Little Endian.
 
+    With ``dicom_deflate`` the same data set is deflated, and its instance UID another one.
     ``masks``: one label map ``[slice, row, column]``, slices in the order of the case, 0 or values of the card.
     Raises WriteError where it does not fit the case or the card.
     """
@@ -45,10 +46,13 @@ def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequ
         seg = _segmentation(pixels, case, request, numbers)
         _repair(seg, case, pixels, request.settings)
         _describe(seg, case, source, request)
+        _set_file_meta(seg, request)
         repairs.set_dimension_uid(seg, derived_uid("dimensions", str(seg.SeriesInstanceUID), case.id))
-        content = _encoded(seg)
-        uid = derived_uid("instance", content)
+        # Hashed before it is deflated, for zlib may pack the same bytes differently elsewhere.
+        syntax = DeflatedExplicitVRLittleEndian if request.settings.dicom_deflate else ExplicitVRLittleEndian
+        uid = derived_uid("instance", _encoded(seg), syntax)
         seg.SOPInstanceUID = seg.file_meta.MediaStorageSOPInstanceUID = UID(uid)
+        seg.file_meta.TransferSyntaxUID = syntax  # highdicom can only make the plain one
         target.write_bytes(_encoded(seg))
 
 
@@ -98,7 +102,7 @@ def _segmentation(pixels: NDArray[Any], case: Case, request: MaskRequest, number
         device_serial_number=(card.sha256 or derived_uid("model", *_model(card)))[:16],
         content_label="SEGMENTATION",
         content_description=plain(f"{card.name} {card.version}", "segmentation"),
-        series_description=plain(f"Segmentation {card.name} {card.version}", "Segmentation"),
+        series_description=_series_description(card),
         specific_character_set="ISO_IR 192",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool(pixels.any()),
@@ -147,6 +151,18 @@ def _describe(seg: Dataset, case: Case, source: Source, request: MaskRequest) ->
             item.CodingSchemeDesignator = scheme
             items.append(item)
         seg.CodingSchemeIdentificationSequence = DicomSequence(items)
+
+
+def _set_file_meta(seg: Dataset, request: MaskRequest) -> None:
+    """highdicom's and pydicom's own names stand there otherwise, and change with their versions."""
+    seg.file_meta.ImplementationClassUID = UID(derived_uid("implementation", "segcli"))
+    seg.file_meta.ImplementationVersionName = f"SEGCLI {request.segcli_version}"[:16].strip()
+
+
+def _series_description(card: ModelCard) -> str:
+    """Model and what it looks for; nothing of the patient's."""
+    found = ", ".join(label.name for label in card.labels)
+    return plain(f"{card.name} {card.version}: {found}", "Segmentation")
 
 
 def _series_number(source: int, card: ModelCard) -> int:
