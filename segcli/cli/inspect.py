@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def inspect(
     path: Path, select: tuple[tuple[str, str], ...], follow_links: bool, as_json: bool, log_paths: bool
 ) -> None:
-    """Cases below PATH, and what would be skipped or fail and why. No pixel is decoded.
+    """Cases below PATH, and what would be skipped and why.
 
     Where the output is no terminal cases are called by numbers, not by their paths, unless --log-paths is given.
     """
