@@ -59,7 +59,7 @@ def _rows(found: Scan, named: bool) -> tuple[list[dict[str, Any]], list[dict[str
             "spacing": case.spacing,
             "orientation": case.orientation,
             "transfer_syntax": case.transfer_syntax,
-            "mask": str(case.output) if named else None,
+            "mask": printable(str(case.output)) if named else None,
             "warnings": case.warnings,
         }
         for number, case in enumerate(found.cases, 1)

@@ -39,7 +39,7 @@ def _fault_of_size(opened: Opened, layout: Layout) -> str | None:
 
 
 def _fault_of_frames(record: Json) -> str | None:
-    if len(record["planes"]) < record["frames"] and "cine" not in record:
+    if len(record["planes"]) != record["frames"] and "cine" not in record:
         return f"it states {record['frames']} frames and describes {len(record['planes'])}"
     return None
 

@@ -119,7 +119,7 @@ def _record(opened: Opened) -> dict[str, Json]:
         "detector_spacing": "ImagerPixelSpacing" in data_set,
     }
     if "PerFrameFunctionalGroupsSequence" in data_set:
-        record["planes"] = enhanced_planes(data_set, frames)
+        record["planes"] = enhanced_planes(data_set)
     elif frames == 1:
         record["planes"] = [single_plane(data_set)]
     else:

@@ -57,11 +57,11 @@ def single_plane(data_set: Dataset) -> Json:
     )
 
 
-def enhanced_planes(data_set: Dataset, frames: int) -> list[Json]:
-    """The planes of an enhanced multi-frame image, from its functional groups; as many as both lists agree on."""
+def enhanced_planes(data_set: Dataset) -> list[Json]:
+    """The planes of an enhanced multi-frame image, from its functional groups: as many as it describes frames."""
     shared = values.item(data_set, "SharedFunctionalGroupsSequence") or Dataset()
     per_frame = values.raw(data_set, "PerFrameFunctionalGroupsSequence") or []
-    return [_enhanced_plane(shared, per_frame[index], index + 1) for index in range(min(frames, len(per_frame)))]
+    return [_enhanced_plane(shared, own, index + 1) for index, own in enumerate(per_frame)]
 
 
 def _enhanced_plane(shared: Dataset, own: Dataset, number: int) -> Json:

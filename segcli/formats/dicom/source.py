@@ -11,6 +11,7 @@ from typing import Any
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.valuerep import PersonName
 
 from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.carried import CARRIED, EMPTY_IF_ABSENT
@@ -28,6 +29,7 @@ _TEXT = frozenset(
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NUMBER_TEXT = frozenset({"DS", "IS"})
 _AGE = re.compile(r"\d{3}[DWMY]")
+_ESCAPE = re.compile("\x1b\\$?[()\\-][A-Z]")
 _UNDECODABLE = "\ufffd"
 
 
@@ -100,6 +102,11 @@ def _is_number_text(stored: bytes | None, value: Any) -> bool:
     return all(len(part) <= 16 and (not part or _NUMBER.fullmatch(part)) for part in parts)
 
 
+def _is_undecoded(stored: bytes, text: str) -> bool:
+    """Whether decoding has put a replacement character where the bytes hold none."""
+    return _UNDECODABLE in text and _UNDECODABLE.encode() not in stored
+
+
 def _decoded(header: Dataset, tag: int) -> DataElement | None:
     """The element as Unicode text, in the VR of the dictionary; None for one that is no text and cannot be read.
 
@@ -121,6 +128,8 @@ def _decoded(header: Dataset, tag: int) -> DataElement | None:
         return None  # "70,5" kilograms: it may be left out (type 3), and copied it makes the SEG invalid
     if representation not in _TEXT:
         return None if value is None else DataElement(tag, representation, value)
-    if isinstance(stored, bytes) and (value is None or isinstance(value, bytes) or _UNDECODABLE in str(value)):
+    if isinstance(stored, bytes) and (value is None or isinstance(value, bytes) or _is_undecoded(stored, str(value))):
         value = stored.decode("latin-1").rstrip(" \0")
+    if isinstance(value, (str, PersonName)) and "\x1b" in str(value):
+        value = _ESCAPE.sub("", str(value))  # pydicom leaves those of ISO 2022 IR 58 in; UTF-8 has none
     return DataElement(tag, representation, str(value) if representation == "PN" and value is not None else value)

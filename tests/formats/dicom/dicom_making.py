@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from segcli.case import Case, LeftOut
@@ -96,6 +98,13 @@ def put(image: Dataset, stored: NDArray[Any], bits: int | None = None) -> None:
     data = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
     image.PixelData = data + b"\0" * (len(data) % 2)
     image["PixelData"].VR = "OW" if width > 8 else "OB"
+
+
+def put_bytes(image: Dataset, keyword: str, representation: str, value: bytes) -> None:
+    """Give an element these very bytes, whatever its VR asks of them."""
+    tag = Tag(keyword)
+    value += b" " * (len(value) % 2)
+    image._dict[tag] = RawDataElement(tag, representation, len(value), value, 0, False, True)
 
 
 def stored_values(image: Dataset) -> NDArray[Any]:

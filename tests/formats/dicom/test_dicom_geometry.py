@@ -1,4 +1,4 @@
-"""Where slices lie: order, splits, gaps, tilt, oblique planes, time points, images without a place."""
+"""Where slices lie: order, oblique planes, gaps, tilt, and spacings that nobody states."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence as DicomSequence
-from pydicom.uid import UID
 
 from segcli.errors import UnreadableError, UnsupportedError
+from segcli.formats.dicom.format import FORMAT
 from segcli.formats.dicom.stack import shape_of
-from segcli.formats.dicom.timepoints import split_by_time
 
 AXIAL = (1, 0, 0, 0, 1, 0)
 OBLIQUE = (0.9205, 0.2588, -0.2924, -0.2467, 0.9659, 0.0784)
@@ -87,172 +84,6 @@ def test_missing_slice_is_told_and_none_is_made_up(tmp_path: Path) -> None:
             making.read(case, **request)
 
 
-def test_two_sizes_are_two_masks(tmp_path: Path) -> None:
-    images = making.stack(making.phantom(6))
-    images[2] = making.stack(making.phantom(6, 12, 10))[2]
-    found = making.scan(making.save_all(images, tmp_path))
-    assert sorted(case.shape or () for case in found.cases) == [(1, 12, 10), (5, 24, 20)]
-    assert len({case.id for case in found.cases}) == len({case.output for case in found.cases}) == 2
-    assert all(any("2 stacks" in text for text in case.warnings) for case in found.cases)
-
-
-def test_single_image_askew_to_a_stack_is_a_scout(tmp_path: Path) -> None:
-    images = making.stack(making.phantom(6))
-    scout = making.stack(making.phantom(1), orientation=(0, 1, 0, 0, 0, -1))[0]
-    scout.SOPInstanceUID = UID(f"{making.ROOT}.99")
-    found = making.scan(making.save_all([*images, scout], tmp_path))
-    assert found.case.shape == (6, 24, 20)
-    assert [entry.status for entry in found.left_out] == ["skipped"]
-
-
-@pytest.mark.parametrize("axis", ["localizer", "derived"])
-def test_image_types_that_are_no_slices(axis: str, tmp_path: Path) -> None:
-    images = making.stack(making.phantom(6))
-    images[0].ImageType = (
-        ["ORIGINAL", "PRIMARY", "LOCALIZER"] if axis == "localizer" else ["DERIVED", "SECONDARY", "MPR"]
-    )
-    making.save_all(images, tmp_path)
-    found = making.scan(tmp_path)
-    assert found.case.shape == (5, 24, 20)
-    assert found.left_out[0].status == "skipped" and "--select" in found.left_out[0].reason
-    chosen = making.scan(tmp_path, (("ImageType", "*LOCALIZER*" if axis == "localizer" else "*SECONDARY*"),))
-    assert chosen.case.shape == (1, 24, 20)
-
-
-def test_time_points_at_the_same_places_are_masks_of_their_own(tmp_path: Path) -> None:
-    for time in range(3):
-        for index, image in enumerate(making.stack(making.phantom(4))):
-            image.SOPInstanceUID = UID(f"{making.ROOT}.7.{time}.{index}")
-            image.AcquisitionNumber = time + 1
-            image.InstanceNumber = index * 3 + time + 1
-            making.save(image, tmp_path / f"{index}-{time}")
-    found = making.scan(tmp_path)
-    assert [case.shape for case in found.cases] == [(4, 24, 20)] * 3
-    assert len({case.id for case in found.cases}) == 3
-    for case in found.cases:
-        assert len({instance[1].split(".")[-2] for instance in case.details["instances"]}) == 1
-
-
-def test_images_at_one_place_that_nothing_tells_apart_fail(tmp_path: Path) -> None:
-    for copy in range(2):
-        for index, image in enumerate(making.stack(making.phantom(3))):
-            image.SOPInstanceUID = UID(f"{making.ROOT}.7.{copy}.{index}")
-            image.InstanceNumber = 1
-            del image.ContentTime
-            making.save(image, tmp_path / f"{index}-{copy}")
-    found = making.scan(tmp_path)
-    assert not found.cases
-    assert [entry.status for entry in found.left_out] == ["failed"]
-    assert len(found.files()) == 6
-
-
-def test_one_uid_with_two_contents_fails_the_series(tmp_path: Path) -> None:
-    images = making.stack(making.phantom(3))
-    making.save_all(images, tmp_path / "a")
-    making.put(images[1], making.stored_values(images[1])[::-1].copy())
-    making.save(images[1], tmp_path / "b" / "001.dcm")
-    found = making.scan(tmp_path)
-    assert not found.cases
-    assert found.left_out[0].status == "failed" and len(found.left_out[0].files) == 4
-
-
-def test_two_series_with_clashing_numbers(tmp_path: Path) -> None:
-    for series in ("2", "5"):
-        for index, image in enumerate(making.stack(making.phantom(3), series=f"{making.ROOT}.{series}")):
-            making.save(image, tmp_path / f"{index}{series}")
-    found = making.scan(tmp_path)
-    assert [case.shape for case in found.cases] == [(3, 24, 20)] * 2
-    for case in found.cases:
-        making.segment(case, tmp_path / f"{case.id}.seg")
-        referenced = dcmread(tmp_path / f"{case.id}.seg").ReferencedSeriesSequence
-        assert [item.SeriesInstanceUID for item in referenced] == [case.details["series"]]
-        assert len(referenced[0].ReferencedInstanceSequence) == 3
-
-
-def test_without_position_each_image_stands_alone(tmp_path: Path) -> None:
-    images = making.stack(making.phantom(3))
-    for image in images:
-        del image.ImagePositionPatient, image.ImageOrientationPatient, image.FrameOfReferenceUID
-    found = making.scan(making.save_all(images, tmp_path / "in"))
-    assert [case.shape for case in found.cases] == [(1, 24, 20)] * 3
-    case = found.cases[0]
-    assert making.read(case).geometry.positions is None
-    making.segment(case, tmp_path / "seg")
-    seg = dcmread(tmp_path / "seg")
-    assert "FrameOfReferenceUID" not in seg and "PatientOrientation" in seg
-    assert "PlanePositionSequence" not in seg.PerFrameFunctionalGroupsSequence[0]
-    assert "PlaneOrientationSequence" not in seg.SharedFunctionalGroupsSequence[0]
-
-
-def cine(frames: int = 4) -> Dataset:
-    values = making.phantom(frames)
-    image = making.stack(values)[0]
-    image.SOPClassUID, image.Modality = UID(making.US_MULTI), "US"
-    del image.FrameOfReferenceUID, image.ImagePositionPatient, image.ImageOrientationPatient
-    del image.RescaleIntercept, image.RescaleSlope
-    image.NumberOfFrames = frames
-    making.put(image, ((values.astype(int) + 1024) // 8).astype(np.uint8))
-    return image
-
-
-def test_cine_is_one_case_with_a_frame_number_for_every_mask(tmp_path: Path) -> None:
-    making.save(cine(), tmp_path / "in" / "film")
-    case = making.scan(tmp_path / "in").case
-    assert case.shape == (4, 24, 20)
-    making.segment(case, tmp_path / "seg", low=128, high=155)
-    found = making.mask_by_source(tmp_path / "seg")
-    assert {number for _, number in found} == {1, 2, 3, 4}
-    seg = dcmread(tmp_path / "seg")
-    for frame in seg.PerFrameFunctionalGroupsSequence:
-        number = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
-        assert frame.FrameContentSequence[0].TemporalPositionIndex == number
-
-
-def enhanced(frames: int = 4) -> tuple[Dataset, np.ndarray]:
-    """Frames stored from head to foot while positions rise: the order must come from the functional groups."""
-    values = making.phantom(frames)
-    singles = making.stack(values)
-    image = singles[0]
-    image.SOPClassUID, image.Modality = UID(making.ENHANCED_MR), "MR"
-    image.NumberOfFrames = frames
-    groups = []
-    for single in reversed(singles):
-        group, place, content = Dataset(), Dataset(), Dataset()
-        place.ImagePositionPatient = list(single.ImagePositionPatient)
-        content.StackID = "1"
-        group.PlanePositionSequence = DicomSequence([place])
-        group.FrameContentSequence = DicomSequence([content])
-        groups.append(group)
-    shared, orientation, measures = Dataset(), Dataset(), Dataset()
-    orientation.ImageOrientationPatient = list(AXIAL)
-    measures.PixelSpacing, measures.SliceThickness = [0.8, 0.7], 2.5
-    shared.PlaneOrientationSequence = DicomSequence([orientation])
-    shared.PixelMeasuresSequence = DicomSequence([measures])
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
-        delattr(image, keyword)
-    del image.RescaleIntercept, image.RescaleSlope
-    image.SharedFunctionalGroupsSequence = DicomSequence([shared])
-    image.PerFrameFunctionalGroupsSequence = DicomSequence(groups)
-    making.put(image, (values[::-1].astype(int) + 1024).astype(np.uint16))
-    return image, values
-
-
-def test_enhanced_frames_are_ordered_by_their_functional_groups(tmp_path: Path) -> None:
-    image, values = enhanced()
-    making.save(image, tmp_path / "in" / "image")
-    case = making.scan(tmp_path / "in").case
-    assert case.shape == (4, 24, 20) and case.spacing == pytest.approx((0.8, 0.7, 2.5))
-    assert np.array_equal(making.read(case).pixels[:, 0], values.astype(int) + 1024)
-    labels = making.segment(case, tmp_path / "seg", low=1030, high=1200)
-    by_frame = making.mask_by_source(tmp_path / "seg")
-    for (_, number), segments in by_frame.items():
-        place = 4 - number
-        assert np.array_equal(segments[1], labels.pixels[place] == making.MIDDLE)
-    for frame in dcmread(tmp_path / "seg").PerFrameFunctionalGroupsSequence:
-        number = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
-        assert frame.PlanePositionSequence[0].ImagePositionPatient[2] == pytest.approx(10 + 2.5 * (4 - number))
-
-
 def test_changed_after_the_scan_is_an_error_and_not_a_wrong_mask(tmp_path: Path) -> None:
     images = making.stack(making.phantom(3))
     case = making.scan(making.save_all(images, tmp_path)).case
@@ -291,14 +122,30 @@ def test_step_along_the_normal_is_found_in_any_direction(
         assert shape.spacing == pytest.approx(step, rel=1e-6) and not shape.warnings
 
 
-@settings(max_examples=60, deadline=None)
-@given(places=st.integers(1, 8), times=st.integers(1, 5), seed=st.integers(0, 2**16))
-def test_splitting_by_time_gives_each_place_once(places: int, times: int, seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(places * times)
-    heights = [float(index % places) * 2.0 for index in order]
-    stated = [{"AcquisitionTime": f"{10 + int(index) // places:06d}"} for index in order]
-    points = split_by_time(heights, stated)
-    assert points is not None and len(points) == times
-    for _, indices in points:
-        assert sorted(heights[index] for index in indices) == [2.0 * place for place in range(places)]
-        assert len({stated[index]["AcquisitionTime"] for index in indices}) == 1
+@pytest.mark.parametrize("stated", [None, [0, 0]], ids=["absent", "zero"])
+def test_a_spacing_that_is_not_stated_is_not_made_up(tmp_path: Path, stated: list[float] | None) -> None:
+    images = making.stack(making.phantom())
+    for image in images:
+        image.PixelSpacing = stated
+    case = making.scan(making.save_all(images, tmp_path / "in")).case
+    assert case.spacing is None and any("--spacing" in text for text in case.warnings)
+    with pytest.raises(UnsupportedError, match="--spacing"):
+        making.read(case)
+    given = making.mask_request(spacing=(0.8, 0.7))  # the user's word stands in for the header's
+    masks = (making.threshold(making.read(case, spacing=(0.8, 0.7))),)
+    FORMAT.write(tmp_path / "seg", case, masks, given)
+    assert FORMAT.verify(tmp_path / "seg", case, masks, given)
+    seg = dcmread(tmp_path / "seg")
+    assert list(seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing) == [0.8, 0.7]
+    assert seg.FrameOfReferenceUID == images[0].FrameOfReferenceUID
+
+
+def test_slice_thickness_that_is_empty_is_replaced_and_told(tmp_path: Path) -> None:
+    images = making.stack(making.phantom())
+    for image in images:
+        image.SliceThickness = None
+    case = making.scan(making.save_all(images, tmp_path / "in")).case
+    making.segment(case, tmp_path / "seg")
+    measures = dcmread(tmp_path / "seg").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SliceThickness) == pytest.approx(2.5)
+    assert any("thickness" in text for text in case.warnings)

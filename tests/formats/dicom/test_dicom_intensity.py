@@ -12,7 +12,6 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from segcli.errors import UnsupportedError
 from segcli.formats.dicom import intensity
 from segcli.formats.dicom.assembly import Assembly
 from segcli.formats.dicom.codestream import read_jpeg, read_jpeg2000
@@ -131,25 +130,3 @@ def test_codestreams_state_their_sizes() -> None:
     stream = read_jpeg(jpeg)
     assert stream is not None and (stream.rows, stream.columns, stream.components, stream.ybr) == (4, 5, 3, True)
     assert read_jpeg(b"\xff\xd8\xff") is None and read_jpeg2000(b"") is None
-
-
-def test_one_instance_in_two_series_fails_both(tmp_path: Path) -> None:
-    first, second = making.stack(making.phantom()), making.stack(making.phantom())
-    for image in second:
-        image.SeriesInstanceUID = "1.2.3.4.5"
-    making.save_all(first, tmp_path / "a")
-    making.save_all(second, tmp_path / "b")
-    found = making.scan(tmp_path)
-    assert not found.cases
-    assert {entry.status for entry in found.left_out} == {"failed"}
-
-
-def test_a_film_is_no_volume(tmp_path: Path) -> None:
-    image = making.stack(making.phantom(1))[0]
-    frames = np.stack([making.stored_values(image)] * 3)
-    image.PixelData, image.NumberOfFrames = frames.tobytes(), 3
-    making.save(image, tmp_path / "image")
-    case = making.scan(tmp_path).case
-    assert making.read(case).pixels.shape[0] == 3
-    with pytest.raises(UnsupportedError, match="3-D model"):
-        making.read(case, spatial_dims=3)
