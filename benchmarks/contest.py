@@ -66,7 +66,7 @@ def _ask(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
         if line.startswith("{"):
             answer: dict[str, Any] = json.loads(line)
             return answer
-    raise SystemExit(f"{name} ended without an answer")
+    raise SystemExit(f"{name} ended with {process.wait()} and without an answer")
 
 
 def serve(work: Callable[[], dict[str, Any]], threads: int) -> None:

@@ -19,7 +19,7 @@ import torch
 from contest import serve
 from monai.data import DataLoader, Dataset, ITKReader, decollate_batch
 from monai.inferers import SlidingWindowInferer
-from monai.transforms import AsDiscrete, Compose, EnsureChannelFirst, LoadImage, SaveImage, ScaleIntensityRange
+from monai.transforms import AsDiscrete, Compose, EnsureChannelFirst, LoadImage, SaveImage, ScaleIntensityRange, SqueezeDim
 from textbook import Textbook
 
 from segcli.catalog import load_catalog
@@ -42,6 +42,7 @@ def main(settings: dict[str, Any]) -> None:
         [
             LoadImage(reader=ITKReader(reverse_indexing=True), image_only=True),
             EnsureChannelFirst(),
+            SqueezeDim(dim=1),  # a DICOM slice is a volume of one slice to ITK
             ScaleIntensityRange(low, high, 0.0, 1.0, clip=True),
         ]
     )
