@@ -247,7 +247,7 @@ def _run(
                 readers,
                 books.manifest,
                 books.history,
-                MaskRequest(model.card, settings, version("segcli")),
+                MaskRequest(model.card, replace(settings, precision=segmenter.precision), version("segcli")),
                 fingerprint=books.fingerprint,
                 output=books.output,
                 token=books.token,

@@ -103,7 +103,7 @@ class TrainingConsole:
         lines = {
             "data": plan.data,
             "split": f"{len(plan.split.train)} groups to train, {len(plan.split.validation)} validation, "
-            f"{len(plan.split.test)} test (seed {recipe.seed})",
+            f"{len(plan.split.test)} test; seed {recipe.seed}",
             "network": f"{card.plugin}, {card.spatial_dims}-D, options {dict(card.plugin_options)}",
             "channels": f"{', '.join(card.channels)}; modality {card.modality or 'any'}"
             + (f"; {card.context_slices} neighbouring slices on each side" if card.context_slices else ""),

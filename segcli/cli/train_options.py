@@ -123,6 +123,7 @@ SPLIT = (
     click.option("--test", type=ShareOrCount(), default=_S.test, show_default=True,
                  help="Groups held out for the card's metrics."),
     click.option("--seed", type=click.IntRange(0), default=_S.seed, show_default=True, help="Of split and training."),
+    click.option("--split-seed", type=click.IntRange(0), help="Of the split; default: --seed."),
 )  # fmt: skip
 RECIPE = (
     click.option("--preset", type=click.Choice(["default", "smoke"]), default=_R.preset, show_default=True,

@@ -98,14 +98,14 @@ def _order(*masks: LabelMap) -> tuple[dict[tuple[Any, ...], int], float | None]:
     ordered = sorted(heights, key=lambda key: (heights[key], key))
     values = np.array([heights[source] for source in ordered])
     steps = np.diff(values)
-    numbers = list(range(len(ordered)))
+    indices = list(range(len(ordered)))
     gap = float(steps.min()) if len(steps) and steps.min() > SMALLEST_STEP else None
     if gap is not None:
         exact = (values - values[0]) / gap
         if np.abs(exact - exact.round()).max() < LARGEST_OFF:
-            numbers = [int(place) for place in exact.round()]
+            indices = [int(place) for place in exact.round()]
     known = all(_heights(mask) for mask in masks if len(mask.pixels))
-    return dict(zip(ordered, numbers, strict=True)), gap if known else None
+    return dict(zip(ordered, indices, strict=True)), gap if known else None
 
 
 def _heights(mask: LabelMap) -> list[float]:

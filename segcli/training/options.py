@@ -37,13 +37,17 @@ class CardOptions:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """Which cases belong together, and how many groups (or which share of them) are held out."""
+    """Which cases belong together, and how many groups (or which share of them) are held out.
+
+    ``seed`` is that of training too, and of the split unless ``split_seed`` is given.
+    """
 
     groups: Path | None = None
     group_pattern: str | None = None
     validation: float = 0.15
     test: float = 0.15
     seed: int = 0
+    split_seed: int | None = None
 
 
 @dataclass(frozen=True)

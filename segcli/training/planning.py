@@ -78,9 +78,8 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
         raise UsageError(f"--from {options.start}: that model is a {start.card.plugin}, not a {entry.name}")
     channels = options.card.channels or (None if start is None else start.card.channels)
     examples, layout = read_all(layout, channels, lambda names: groups_of(names, options.split), told)
-    split = split_groups(
-        (example.group for example in examples), options.split.validation, options.split.test, options.split.seed
-    )
+    seed = options.split.seed if options.split.split_seed is None else options.split.split_seed
+    split = split_groups((example.group for example in examples), options.split.validation, options.split.test, seed)
     train, validation, test = (
         [example for example in examples if example.group in groups]
         for groups in (split.train, split.validation, split.test)

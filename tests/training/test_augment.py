@@ -46,3 +46,35 @@ def test_a_constant_image_stays_finite(value: float) -> None:
     labels = torch.zeros(4, 32, 32, dtype=torch.long)
     moved, _ = Augmentation()(images, labels, torch.Generator().manual_seed(0))
     assert moved.isfinite().all()
+
+
+def test_rows_are_flipped_only_if_asked_for() -> None:
+    images, labels = discs(32)
+    turned = Augmentation(flip_columns=False, flip_rows=True, rotation=0, scale=0, shift=0, **STILL)
+    moved, drawn = turned(images, labels, torch.Generator().manual_seed(0))
+    flipped = torch.tensor([not torch.equal(mask, labels[0]) for mask in drawn])
+    assert 4 < flipped.sum() < 28
+    torch.testing.assert_close(moved[flipped], images[flipped].flip(-2), atol=1e-3, rtol=0)
+    assert torch.equal(drawn[flipped], labels[flipped].flip(-2))
+
+
+def test_the_slices_of_a_3d_crop_move_together() -> None:
+    images, labels = discs(16)
+    volume, mask = images[:, :, None].repeat(1, 1, 3, 1, 1), labels[:, None].repeat(1, 3, 1, 1)
+    volume[:, :, 2] = mask[:, 2] = 0
+    moved, drawn = Augmentation(flip_slices=True, **STILL)(volume, mask, torch.Generator().manual_seed(0))
+    assert moved.shape == volume.shape
+    assert drawn.shape == mask.shape
+    last_is_empty = ~drawn[:, 2].flatten(1).any(dim=1)
+    assert 2 < last_is_empty.sum() < 14
+    assert torch.equal(last_is_empty, moved[:, 0, 2].flatten(1).amax(dim=1) < 0.01)
+    assert torch.equal(drawn[:, 1], torch.where(last_is_empty[:, None, None], drawn[:, 0], drawn[:, 2]))
+
+
+def test_channels_jitter_by_themselves_and_neighbouring_slices_alike() -> None:
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)).repeat(1, 4, 1, 1)
+    labels = torch.zeros(2, 8, 8, dtype=torch.long)
+    rigid = Augmentation(rotation=0, scale=0, shift=0, flip_columns=False, noise=0, channels=2)
+    moved, _ = rigid(images, labels, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(moved[:, :2], moved[:, 2:])  # two channels of one slice, then of the next
+    assert not torch.allclose(moved[:, 0], moved[:, 1])
