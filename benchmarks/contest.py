@@ -59,7 +59,7 @@ def contest(contestants: Sequence[Contestant], rounds: int) -> None:
 
 
 def _ask(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101 - a benchmark
     process.stdin.write("go\n")
     process.stdin.flush()
     for line in process.stdout:
@@ -98,7 +98,9 @@ def machine() -> str:
         return f"{torch.cuda.get_device_name()}, {os.cpu_count()} CPU cores, torch {torch.__version__}"
     capability = torch.backends.cpu.get_cpu_capability()
     bfloat16 = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
-    return f"{os.cpu_count()}-core {platform.machine()} CPU, {capability}, {bfloat16} bfloat16, torch {torch.__version__}"
+    return (
+        f"{os.cpu_count()}-core {platform.machine()} CPU, {capability}, {bfloat16} bfloat16, torch {torch.__version__}"
+    )
 
 
 def table(contestants: Sequence[Contestant], base: Contestant, unit: str, count: int) -> None:

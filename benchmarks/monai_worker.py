@@ -19,7 +19,15 @@ import torch
 from contest import serve
 from monai.data import DataLoader, Dataset, ITKReader, decollate_batch
 from monai.inferers import SlidingWindowInferer
-from monai.transforms import AsDiscrete, Compose, EnsureChannelFirst, LoadImage, SaveImage, ScaleIntensityRange, SqueezeDim
+from monai.transforms import (
+    AsDiscrete,
+    Compose,
+    EnsureChannelFirst,
+    LoadImage,
+    SaveImage,
+    ScaleIntensityRange,
+    SqueezeDim,
+)
 from textbook import Textbook
 
 from segcli.catalog import load_catalog

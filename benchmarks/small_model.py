@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from images import slices
-from segcli_models import unet, unet3p
 from torch import Tensor, nn
 from torch.nn import functional
 
 from segcli.contract import Gate, Intensity, Label, ModelCard
 from segcli.model_folder import save_model_folder
+from segcli_models import unet, unet3p
 
 TILE = 256
 CROP = 96
@@ -63,7 +63,9 @@ def train(network: nn.Module, steps: int) -> None:
         optimizer.step()
         schedule.step()
         if step % 20 == 0:
-            print(f"step {step} of {steps}: loss {float(loss.detach()):.3f}, {time.monotonic() - start:.0f} s", flush=True)
+            print(
+                f"step {step} of {steps}: loss {float(loss.detach()):.3f}, {time.monotonic() - start:.0f} s", flush=True
+            )
     network.eval()
 
 

@@ -1,4 +1,5 @@
-"""Start-up: ``segcli --help``, ``segcli models list``, and the first mask of a fresh process (the shipped model, one PNG).
+"""Start-up: ``segcli --help``, ``segcli models list``, and the first mask of a fresh process
+(the shipped model, one PNG).
 
 ``python benchmarks/startup.py``; a minute. Goals: 0.15 s, 0.4 s.
 """

@@ -68,7 +68,10 @@ def compare(plugin: str, model: Path, images: Path, given: argparse.Namespace, o
     table(everyone, gated, "slices", given.slices)
     for rival in everyone[2:]:
         print(f"{rival.name} / segcli, gate off: {ratios(rival, whole)}")
-    print(f"network alone, gate off: MONAI as documented / segcli {documented.median('network') / whole.median('network'):.2f}")
+    print(
+        "network alone, gate off: MONAI as documented / segcli "
+        f"{documented.median('network') / whole.median('network'):.2f}"
+    )
     results = {
         "gated": read_seg(Path(f"{gated.settings['output']}_kept"), images),
         "whole": read_seg(Path(f"{whole.settings['output']}_kept"), images),
@@ -77,12 +80,17 @@ def compare(plugin: str, model: Path, images: Path, given: argparse.Namespace, o
     filled = organ.any(axis=(1, 2))
     last = gated.rounds[-1]
     print(f"gate: {last['gated']} of {last['tiles']} tiles turned away")
-    print(f"Dice on organ slices, gated against ungated: {dice(results['gated'][filled], results['whole'][filled]):.4f}")
-    print(f"Dice on organ slices, ungated against MONAI: {dice(results['whole'][filled], results['monai'][filled]):.4f}")
+    print(
+        f"Dice on organ slices, gated against ungated: {dice(results['gated'][filled], results['whole'][filled]):.4f}"
+    )
+    print(
+        f"Dice on organ slices, ungated against MONAI: {dice(results['whole'][filled], results['monai'][filled]):.4f}"
+    )
     for name, result in results.items():
         print(
             f"{name}: Dice against the truth {dice(result[filled], organ[filled]):.4f}, "
-            f"{int(result[~filled].any(axis=(1, 2)).sum())} of {int((~filled).sum())} empty slices with a false positive"
+            f"{int(result[~filled].any(axis=(1, 2)).sum())} of {int((~filled).sum())} "
+            "empty slices with a false positive"
         )
 
 

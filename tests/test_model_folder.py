@@ -89,7 +89,7 @@ def test_a_pickle_under_the_name_of_safe_weights_is_refused_with_the_way_out(fol
 
 def test_a_plugin_without_weights_says_what_to_do():
     with pytest.raises(ModelError, match="ships no weights: give a model folder"):
-        load_model("unet", load_catalog())
+        load_model("torchscript", load_catalog())
 
 
 def test_weights_of_another_network_are_refused(folder):

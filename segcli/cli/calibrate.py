@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import click
 
+from segcli.settings import Precision
 from segcli.training.options import SplitOptions
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -42,7 +43,7 @@ def calibrate(
     part: Literal["all", "validation"],
     or_none: bool,
     device: str,
-    precision: str,
+    precision: Precision,
     **split: Any,
 ) -> int:
     """Choose the gate of MODEL anew on DATASET, which must hold no case the model was trained on.

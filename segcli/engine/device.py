@@ -9,6 +9,7 @@ import torch
 
 from segcli.engine.tiles import Layout
 from segcli.errors import UsageError
+from segcli.settings import Precision
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH_PIXELS = {"cpu": 131_072, "cuda": 2_097_152, "mps": 524_288}
@@ -39,7 +40,7 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
-def choose_precision(wanted: str, device: torch.device) -> str:
+def choose_precision(wanted: Precision, device: torch.device) -> Precision:
     """``auto`` → bfloat16 where the hardware computes in it, float32 elsewhere. Raises UsageError if asked in vain."""
     if wanted == "float16" and device.type == "cpu":
         raise UsageError("--precision float16 needs a GPU; on a CPU use bfloat16 or float32")

@@ -20,7 +20,7 @@ from segcli.engine.tiles import Layout, window
 from segcli.engine.work import Blend, PartWork, Tile, Unit, Work
 from segcli.errors import CaseError
 from segcli.image import BandSink, BandSource, LabelMap
-from segcli.settings import PredictSettings
+from segcli.settings import Precision, PredictSettings
 
 K = TypeVar("K", bound=Hashable)
 K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
@@ -88,7 +88,7 @@ class Segmenter:
         self.card = card
         self.settings = settings
         self.device = choose_device(settings.device)
-        self.precision = choose_precision(settings.precision, self.device)
+        self.precision: Precision = choose_precision(settings.precision, self.device)
         self.batch = choose_batch(settings.batch, self.device, card.tile)
         self.taus = thresholds(card, network, settings.gate)
         self._inference = Inference(network, card, self.taus).to(self.device, self.precision)

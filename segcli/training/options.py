@@ -73,7 +73,7 @@ class RunOptions:
     """Where it runs and what it leaves behind. ``checkpoint_every``, ``validate_every``: steps."""
 
     device: str = "auto"
-    precision: str = "auto"
+    precision: Precision = "auto"
     checkpoint_every: int = 100
     validate_every: int | None = None
     resume: bool = False

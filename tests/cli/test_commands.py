@@ -46,7 +46,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--device", "abacus"], "--device"),
         (["-m", "no-such-model"], "no-such-model"),
         (["-m", "./no-such-folder"], "no-such-folder"),
-        (["-m", "unet"], "no weights"),
+        (["-m", "torchscript"], "no weights"),
     ],
 )
 def test_usage_errors_are_2_and_one_line(
@@ -137,7 +137,7 @@ def test_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_models_list_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "list", "--json"]) == 0
     names = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)["models"]}
-    assert names["unet3p"]["default_model"] and not names["unet"]["default_model"]
+    assert names["unet3p"]["default_model"] and not names["torchscript"]["default_model"]
     assert run(["doctor"]) == 0
     assert "cpu" in capsys.readouterr().out
 

@@ -30,7 +30,7 @@ def test_a_model_folder_is_checked_with_its_weights(capsys: pytest.CaptureFixtur
     folder = load_catalog().find("unet3p").default
     assert folder is not None
     assert run(["models", "check", str(folder)]) == 0
-    assert "1,691,941 parameters" in capsys.readouterr().out
+    assert "1,692,229 parameters" in capsys.readouterr().out
 
 
 def test_an_unknown_name_or_folder_is_a_usage_error(tmp_path: Path) -> None:

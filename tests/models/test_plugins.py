@@ -70,5 +70,11 @@ def test_the_shipped_weights_fit_their_card() -> None:
     assert sum(map(len, groups)) == len(set.union(*groups))
 
 
+@pytest.mark.parametrize("plugin", [segcli_models.unet, segcli_models.unetpp, segcli_models.unet3p])
+def test_every_network_ships_a_model(plugin: segcli_models.Plugin) -> None:
+    folder = plugin.default()
+    assert folder is not None and (folder / "model.safetensors").is_file()
+
+
 def test_a_plugin_without_weights_says_so() -> None:
-    assert segcli_models.unet.default() is None
+    assert segcli_models.Plugin("other", "", frozenset()).default() is None

@@ -40,8 +40,11 @@ def install(project: Path, target: Path) -> None:
 
 
 def test_as_generated_it_keeps_the_contract(tmp_path: Path) -> None:
-    assert run(["models", "new", "toy-organ", "-o", str(tmp_path)]) == 0
-    tests = call("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path, installed=tmp_path / "src")
+    project, site = tmp_path / "project", tmp_path / "site"
+    site.mkdir()
+    assert run(["models", "new", "toy-organ", "-o", str(project)]) == 0
+    install(project, site)
+    tests = call("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=project, installed=site)
     assert tests.returncode == 0, tests.stdout + tests.stderr
     assert "2 passed" in tests.stdout
 
