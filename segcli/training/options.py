@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from segcli.settings import Precision
+
 Preset: TypeAlias = Literal["default", "smoke"]
 
 

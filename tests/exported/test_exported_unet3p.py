@@ -38,7 +38,7 @@ def one_thread() -> Iterator[None]:
 
 
 def export(kind: str, original: LoadedModel, folder: Path) -> Path:
-    x = torch.randn(2, 1, 64, 64)
+    x = torch.randn(2, original.card.network_channels, 64, 64)
     if kind == "torchscript":
         return trace(original.network, x, folder / "unet3p.pt")
     with warnings.catch_warnings(action="ignore"):
@@ -53,6 +53,7 @@ def export(kind: str, original: LoadedModel, folder: Path) -> Path:
 def test_an_export_draws_the_masks_of_the_original(kind: str, original: LoadedModel, tmp_path: Path) -> None:
     file = export(kind, original, tmp_path)
     stated = {name: value for name, value in asdict(original.card).items() if name in ASKED}
+    stated["context_slices"] = original.card.context_slices
     stated_file = card(tmp_path, **stated)
     assert run(["models", "wrap", str(file), "--card", str(stated_file), "-o", str(tmp_path / "model")]) == 0
     stack = tifffile.imread(STACK)
