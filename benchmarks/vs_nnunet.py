@@ -43,7 +43,9 @@ def main() -> None:
         Contestant("nnU-Net, the same work", "nnunet_worker.py", {**rival, "step": 0.75, "mirroring": False}),
     ]
     if not given.no_defaults:
-        everyone.append(Contestant("nnU-Net, its defaults", "nnunet_worker.py", {**rival, "step": 0.5, "mirroring": True}))
+        everyone.append(
+            Contestant("nnU-Net, its defaults", "nnunet_worker.py", {**rival, "step": 0.5, "mirroring": True})
+        )
     contest(everyone, given.rounds)
     print(f"\n{machine()}, {given.threads} threads; medians of {given.rounds} rounds taken in turns")
     table(everyone, ours, "slices", 2 * given.slices)

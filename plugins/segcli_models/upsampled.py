@@ -32,7 +32,9 @@ def upsampled_conv(x: Tensor, weight: Tensor, bias: Tensor | None, factor: int) 
     """
     # cutting blocks out of a map is dear in the backward pass, and many small products are dear to start on a GPU
     blockwise = x.device.type == "cpu" and not torch.is_grad_enabled()
-    if not blockwise and max(x.shape[2:]) > MOST_COARSE:
+    # an export must serve other sizes than the one it was made with, and the blocks are cut for one
+    exporting = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined, no-untyped-call]
+    if exporting or (not blockwise and max(x.shape[2:]) > MOST_COARSE):
         convolve = functional.conv2d if x.ndim == 4 else functional.conv3d
         return convolve(enlarge(x, factor), weight, bias, padding=1)
     outputs = weight.shape[0]
