@@ -1,6 +1,7 @@
 """A contestant: nothing but the network, on as many tiles as ``segcli predict`` had to compute.
 
-The tiles are random numbers in batches of ``batch``; all are encoded and asked for presence, ``decoded`` of them decoded.
+The tiles are random numbers in batches of ``batch``; all are encoded and asked for presence, ``decoded`` of
+them decoded.
 """
 
 from __future__ import annotations
