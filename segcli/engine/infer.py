@@ -65,6 +65,11 @@ class Inference:
         with self._autocast():
             features = self.network.encode(stacked)
             presence = self.network.presence(features)[: len(tiles)].float().sigmoid().cpu()
+        if presence.shape != (len(tiles), len(self.card.labels)):
+            raise CaseError(
+                f"the network's presence has the shape {tuple(presence.shape[1:])} a tile, "
+                f"the card has {len(self.card.labels)} label(s)"
+            )
         if not bool(torch.isfinite(presence).all()):
             raise CaseError("the network's presence is not a number; try --precision float32")
         return Encoded(features, keep(presence, self.taus), presence)

@@ -21,6 +21,8 @@ from segcli.image import BandSource, Geometry, Image
 
 MOST_CONTEXT_STEP = 1.5
 """How many times the card's slice spacing slices may lie apart and still be context of one another."""
+MOST_RESAMPLED = 16
+"""How many times larger or smaller than the card's the spacing of an image may be."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,9 @@ def prepare(part: BandSource, card: ModelCard, stated: tuple[float, ...] | None,
     warnings: list[str] = []
     steps = _steps(part.geometry, stated)
     turn = turn_for(part.geometry, card, warnings)
-    steps = tuple(steps[axis] for axis in turn.order)
     if turn.order[0] != 0:
-        refuse_coarse_reslicing(steps, card)
+        refuse_coarse_reslicing(steps, turn, card)
+    steps = tuple(steps[axis] for axis in turn.order)
     if turn != Turn():
         part = turn.apply_to(in_memory(part, limit, "an image that must be turned for the model"))
     elif needs_whole(card.intensity):
@@ -148,10 +150,20 @@ def _grid(
                 raise UnsupportedError("the slices are not a regular stack, which a 3-D model needs")
             grid.append(size)
         else:
+            _refuse_other_scale(have, want)
             grid.append(max(1, round(size * have / want)))
     if steps[1] is None:
+        own = card.spacing if card.spatial_dims == 3 else card.spacing[-2:]
         warnings.append(
-            f"the image states no spacing: the model's own, {' × '.join(f'{s:g}' for s in card.spacing)} mm, "
+            f"the image states no spacing: the model's own, {' × '.join(f'{s:g}' for s in own)} mm, "
             "is assumed; give --spacing if you know it"
         )
     return grid[0], grid[1], grid[2]
+
+
+def _refuse_other_scale(have: float, want: float) -> None:
+    if not 1 / MOST_RESAMPLED <= have / want <= MOST_RESAMPLED:
+        raise UnsupportedError(
+            f"the image's pixels are {have:g} mm apart, the model was trained at {want:g} mm: more than "
+            f"{MOST_RESAMPLED} times that is another kind of image, or a wrong unit in the file"
+        )

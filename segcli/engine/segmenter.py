@@ -14,7 +14,7 @@ from segcli.contract import GatedNetwork, ModelCard
 from segcli.engine.device import accumulators_device, choose_batch, choose_device, choose_precision
 from segcli.engine.gate import thresholds
 from segcli.engine.infer import Inference
-from segcli.engine.pipeline import Pipeline
+from segcli.engine.pipeline import Pipeline, is_out_of_memory
 from segcli.engine.prepare import Prepared, prepare
 from segcli.engine.tiles import Layout, window
 from segcli.engine.work import Blend, PartWork, Tile, Unit, Work
@@ -115,8 +115,8 @@ class Segmenter:
                 work.parts.append(PartWork(prepared, layout, self._largest, host.sink(key, number)))
                 work.tiles += prepared.units * layout.count
                 work.warnings |= dict.fromkeys(prepared.warnings)
-        except CaseError as error:
-            work.error = error
+        except (CaseError, MemoryError, RuntimeError) as error:
+            work.error = _own_error(error)
         return work
 
     def pipeline(self) -> Pipeline:
@@ -135,8 +135,8 @@ class Segmenter:
                         yield tile
                         if work.error is not None:
                             return
-                except CaseError as error:  # a band that cannot be read
-                    work.error = error
+                except (CaseError, MemoryError, RuntimeError) as error:  # e.g. a band that cannot be read
+                    work.error = _own_error(error)
 
     def _window_for(self, prepared: Prepared, layout: Layout) -> Tensor:
         device = accumulators_device(self.device, layout, self.card.network_outputs, self.settings.memory)
@@ -226,3 +226,12 @@ class _Stream:
         while self._waiting and self._waiting[0][0].finished:
             work, parts = self._waiting.popleft()
             yield work.key, self._segmenter.outcome(work, parts)
+
+
+def _own_error(error: Exception) -> CaseError:
+    """The error of a case. Raises it again where it is neither that nor a lack of memory: a bug must not hide there."""
+    if isinstance(error, CaseError):
+        return error
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
+        return CaseError("the image needs more memory than there is")
+    raise error

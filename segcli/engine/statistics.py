@@ -21,7 +21,7 @@ CHUNK = 2**20
 class Normalisation:
     """``(x − offset) · scale``, then clipped to 0-1 if ``clip``; both arrays are ``[slice, channel]``."""
 
-    offset: NDArray[np.float32]
+    offset: NDArray[np.float64]
     scale: NDArray[np.float32]
     clip: bool
 
@@ -63,7 +63,7 @@ def normalisation(part: BandSource, intensity: Intensity) -> Normalisation:
     Percentiles need an :class:`Image`, all in memory.
     """
     slices, channels = part.shape[:2]
-    offset = np.zeros((slices, channels), np.float32)
+    offset = np.zeros((slices, channels), np.float64)
     scale = np.ones((slices, channels), np.float32)
     if intensity.kind != "none":
         for which in [slice(i, i + 1) for i in range(slices)] if intensity.scope == "slice" else [slice(0, slices)]:

@@ -38,7 +38,12 @@ class Strips:
         self._norm = norm
         self._slices = slices
         readers = {None: _stack(source)} if slices is None else {i: _plane(source, i) for i in slices}
-        self._raw = {index: _RawRows(read, device) for index, read in readers.items()}
+        # beyond what float32 holds exactly an offset must go before the cast, or it takes the image with it
+        self._early = is_wide(source.dtype)
+        self._raw = {
+            index: _RawRows(_less(read, norm.offset, index) if self._early else read, device)
+            for index, read in readers.items()
+        }
 
     def at(self, start: int, layout: Layout) -> Tensor:
         """``[channel, *spatial]`` float32: the padded rows seen by tiles whose corner has the first index ``start``."""
@@ -71,7 +76,7 @@ class Strips:
             _tensor(values[which].T, raw.device).reshape(len(raw), -1, *[1] * (raw.ndim - 2))
             for values in (self._norm.offset, self._norm.scale)
         )
-        values = (raw.to(torch.float32) - offset) * scale
+        values = (raw.to(torch.float32) - (0 if self._early else offset)) * scale
         return values.clamp_(0, 1) if self._norm.clip else values
 
 
@@ -106,6 +111,23 @@ def _tensor(values: NDArray[Any], device: torch.device) -> Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def is_wide(dtype: np.dtype[Any]) -> bool:
+    """Whether values of this type may not be exact in float32."""
+    return dtype == np.float64 or (dtype.kind in "iu" and dtype.itemsize >= 4)
+
+
+def _less(
+    read: Callable[[int, int], NDArray[Any]], offset: NDArray[np.float64], index: int | None
+) -> Callable[[int, int], NDArray[Any]]:
+    """``read`` less the offset of its channels, float32; ``index`` as in :class:`Strips`."""
+
+    def shifted(start: int, stop: int) -> NDArray[np.float32]:
+        base = offset[start:stop].T[..., np.newaxis, np.newaxis] if index is None else offset[index][:, None, None]
+        return (read(start, stop) - base).astype(np.float32)
+
+    return shifted
 
 
 def _plane(source: BandSource, index: int) -> Callable[[int, int], NDArray[Any]]:

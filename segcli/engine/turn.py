@@ -63,15 +63,19 @@ def turn_for(geometry: Geometry, card: ModelCard, warnings: list[str]) -> Turn:
     return Turn((order[0], order[1], order[2]), tuple(flips))
 
 
-def refuse_coarse_reslicing(steps: tuple[float | None, ...], card: ModelCard) -> None:
-    """Raise UnsupportedError if slices (``steps``: mm along slice, row, column) are too far apart to be cut across."""
-    finest = None if card.spacing is None else max(card.spacing[-2:])
-    if finest is None or any(step is None for step in steps):
+def refuse_coarse_reslicing(steps: tuple[float | None, ...], turn: Turn, card: ModelCard) -> None:
+    """Raise UnsupportedError if slices are too far apart to be cut across.
+
+    ``steps``: mm along slice, row and column of the source. What counts is the step between its slices, against the
+    card's spacing along the axis that they become.
+    """
+    if card.spacing is None or any(step is None for step in steps):
         raise UnsupportedError(
             "the slices lie across the model's orientation and are not a regular stack of known spacing"
         )
-    coarsest = max(step for step in steps if step is not None)
-    if coarsest > MOST_RESLICED_STEP * finest:
+    step, becomes = steps[0], turn.order.index(0)
+    wanted = card.spacing[becomes - 3]
+    if step is not None and step > MOST_RESLICED_STEP * wanted:
         raise UnsupportedError(
-            f"the slices lie across the model's orientation and are {coarsest:g} mm apart, too coarse to be sliced anew"
+            f"the slices lie across the model's orientation and are {step:g} mm apart, too coarse to be sliced anew"
         )

@@ -53,6 +53,18 @@ def test_coarse_slices_are_not_sliced_anew():
         prepare(coarse, card(orientation="LPS", spacing=(1.0, 1.0)), None)
 
 
+def test_only_the_step_between_slices_makes_them_too_coarse():
+    """Sagittal, 1 mm apart, with rows 2.5 mm apart: rows stay rows, nothing is cut across them."""
+    sagittal = image("PSL", spacing=(2.5, 1.0), slice_spacing=1.0)
+    assert prepare(sagittal, card(orientation="LPS", spacing=(1.0, 1.0)), None).turned
+
+
+@pytest.mark.parametrize("step", [5000.0, 0.0005], ids=["metres for millimetres", "micrometres"])
+def test_a_spacing_of_another_scale_is_another_kind_of_image(step):
+    with pytest.raises(UnsupportedError, match="another kind of image, or a wrong unit"):
+        prepare(image("LPS", spacing=(step, step)), card(spacing=(1.0, 1.0)), None)
+
+
 def test_spacing_decides_the_grid():
     assert prepare(image("LPS", spacing=(0.5, 2.0)), card(spacing=(1.0, 1.0)), None).grid == (3, 2, 10)
 

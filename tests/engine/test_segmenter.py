@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from segcli.contract import Gate
+from segcli.contract import Gate, Intensity, Label
+from segcli.engine import segmenter
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UsageError
 from segcli.image import Image
@@ -103,3 +104,36 @@ def test_more_context_than_slices_repeats_the_edge():
     below, above = part.pixels[[0, 0, 1], 0].astype(int), part.pixels[[1, 2, 2], 0].astype(int)
     mask = one(Neighbours(), part, card(context_slices=1)).masks[0].pixels > 0
     assert np.array_equal(mask, above - 100 > 100 - below)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.float64])
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_an_offset_beyond_float32_does_not_take_the_image_with_it(dtype, spatial_dims):
+    """At 4e9 float32 holds every 256th number only; the object is 110 brighter than what is around it."""
+    tile = (8,) * spatial_dims
+    wanted = card(
+        spatial_dims=spatial_dims, tile=tile, overlap=(2,) * spatial_dims, margin=(0,) * spatial_dims,
+        intensity=Intensity("zscore", mean=4e9, std=1.0),
+    )  # fmt: skip
+    pixels = np.full((8, 1, 12, 12), 4_000_000_000, dtype)
+    pixels[2:4, 0, 3:6, 3:6] += dtype(110)
+    assert np.array_equal(one(Threshold(), Image(pixels), wanted).masks[0].pixels, np.where(pixels[:, 0] > 4e9, 5, 0))
+
+
+def test_a_presence_of_another_shape_than_the_card_says_is_refused():
+    two = card(labels=(Label(1, "a", (255, 0, 0)), Label(2, "b", (0, 255, 0))))
+    with pytest.raises(CaseError, match=r"presence has the shape \(1,\) a tile, the card has 2 label"):
+        raise one(Gated(), picture(8, 8), two)
+
+
+def test_no_memory_for_the_preparation_is_the_cases_error_and_a_bug_is_none(monkeypatch):
+    def fails(error):
+        def prepare(*_):
+            raise error
+
+        monkeypatch.setattr(segmenter, "prepare", prepare)
+        return one(Threshold(), picture(8, 8))
+
+    assert isinstance(fails(MemoryError()), CaseError)
+    with pytest.raises(RuntimeError, match="a bug"):
+        fails(RuntimeError("a bug"))
