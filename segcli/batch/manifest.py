@@ -118,6 +118,8 @@ def _apply(event: Json, history: History) -> None:
 
 def made_before(history: History, own: Path) -> set[str]:
     """Hashes of model and settings that ``own`` manifest was last made for or, if it is new, those beside it."""
+    if history.chosen and not (history.outcomes or history.announced or history.at_hand or history.deaths):
+        return set()  # a run was begun and made nothing
     if history.chosen:
         return {str(history.chosen["made_for"])} if "made_for" in history.chosen else set()
     found = set()

@@ -29,6 +29,8 @@ from segcli.batch.manifest import (
 from segcli.batch.plan import check_folders, failed, in_shard, left_out, plan, refuse_targets_inside
 from segcli.batch.runner import DiskFullError, Runner
 from segcli.batch.watchdog import Watchdog
+from segcli.engine.device import choose_device, choose_precision
+from segcli.engine.gate import thresholds
 from segcli.engine.model import LoadedModel
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import SegcliError, UsageError
@@ -90,6 +92,8 @@ def run(
     that is an exit code of the report.
     """
     check_folders(inputs, output)
+    choose_precision(settings.precision, choose_device(settings.device))  # a mistake here leaves no folder behind
+    thresholds(model.card, model.network, settings.gate)
     name = manifest_name(settings.shard)
     with contextlib.ExitStack() as held:
         with _set_up(output):

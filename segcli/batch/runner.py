@@ -17,7 +17,7 @@ import numpy as np
 from segcli.batch.host import EngineHost
 from segcli.batch.key import hash_file, job_key, stat_of
 from segcli.batch.manifest import DISK_FULL, History, ManifestWriter
-from segcli.batch.measures import geometry_of, slice_presence_of
+from segcli.batch.measures import DECIMALS, outcome_of
 from segcli.batch.plan import failed, unchanged
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
@@ -26,7 +26,7 @@ from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
 from segcli.formats.interface import HOLD_PIXELS, MaskRequest, ReadRequest
 from segcli.formats.mask_sink import MaskSink, open_sink
 from segcli.formats.readers import Delivery, Readers
-from segcli.image import BandSource, Geometry
+from segcli.image import BandSource
 from segcli.outcome import Job, Outcome
 
 POLL = 0.2
@@ -34,8 +34,6 @@ POLL = 0.2
 WRITES_BEHIND = 4
 ASSUMED_BYTES = 64 * 2**20
 """Size of a case whose headers do not say."""
-
-
 READING = 16
 """Most cases read ahead, however small: each holds a file descriptor."""
 
@@ -279,36 +277,9 @@ class Runner:
             if is_disk_full(error):
                 raise DiskFullError(DISK_FULL) from error
             return
-        geometry = working.delivery.parts[0].geometry
-        self._record(
-            Outcome(
-                id=case.id,
-                name=case.name,
-                status="empty" if result.empty_reason else "done",
-                format=case.format,
-                reason=result.empty_reason,
-                output=str(case.output),
-                shape=case.shape or tuple(working.delivery.parts[0].shape[i] for i in (0, 2, 3)),
-                spacing=geometry.spacing or case.spacing,
-                orientation=geometry.orientation,
-                volumes=volumes(result, [part.geometry for part in working.delivery.parts], self._request),
-                presence=result.presence,
-                slice_presence=slice_presence_of(result),
-                geometry=geometry_of(working.delivery.parts),
-                tiles=result.tiles,
-                tiles_gated=result.tiles_gated,
-                seconds={
-                    "read": round(working.delivery.seconds, 4),
-                    "network": round(result.seconds, 4),
-                    "write": round(working.seconds_writing, 4),
-                },
-                warnings=tuple(dict.fromkeys((*case.warnings, *working.delivery.warnings, *result.warnings))),
-                key=working.key,
-                stat=working.stat,
-                sha256=written.sha256,
-            ),
-            told,
-        )
+        done = outcome_of(case, working.delivery, result, self._request.card)
+        seconds = {**done.seconds, "write": round(working.seconds_writing, DECIMALS)}
+        self._record(replace(done, seconds=seconds, key=working.key, stat=working.stat, sha256=written.sha256), told)
 
     def _tell_early(self, told: Callable[[Outcome], None]) -> None:
         early, self._early = self._early, []
@@ -323,26 +294,6 @@ class Runner:
     def _record(self, outcome: Outcome, told: Callable[[Outcome], None]) -> None:
         self._manifest.outcome(outcome)
         told(outcome)
-
-
-def volumes(
-    result: Segmented, geometries: Sequence[Geometry], request: MaskRequest
-) -> dict[str, dict[str, float | None]]:
-    """Label name → pixels, and mm³ where the source states its spacing in all three directions.
-
-    ``geometries``: of the parts.
-    """
-    found: dict[str, dict[str, float | None]] = {}
-    for label in request.card.labels:
-        pixels = 0
-        volume: float | None = 0.0
-        for counts, geometry in zip(result.counts, geometries, strict=True):
-            count = counts[label.value]
-            voxel = geometry.voxel_volume
-            pixels += count
-            volume = None if voxel is None or volume is None else volume + count * voxel
-        found[label.name] = {"pixels": pixels, "mm3": volume}
-    return found
 
 
 def _wait(future: Future[Any]) -> Any:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from segcli.reporting.content import RunFacts
 
 
+class _Out(rich.console.Console):
+    def on_broken_pipe(self) -> None:
+        """rich would end the program here, as a signal does; :func:`silent_if_unread` goes on without a reader."""
+        raise BrokenPipeError
+
+
 @dataclass(frozen=True)
 class ConsoleOptions:
     """How much is shown, and how. ``paths``: show paths although the output is no terminal."""
@@ -41,7 +47,7 @@ class Console:
         self._options = options
         self._output = output
         self._terminal = sys.stdout.isatty()
-        self._out = rich.console.Console(
+        self._out = _Out(
             highlight=False,
             soft_wrap=not self._terminal,
             force_terminal=self._terminal,

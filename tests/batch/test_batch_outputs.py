@@ -164,6 +164,30 @@ def test_a_mask_that_would_land_in_the_input_stops_the_run(
     assert [path.name for path in inner.iterdir()] == ["d.png"]
 
 
+@pytest.mark.parametrize("options", [["--device", "cuda:99"], ["--gate", "0.5"], ["--precision", "float16"]])
+def test_a_mistake_in_the_options_leaves_no_folder(predict: Predict, tmp_path: Path, options: list[str]) -> None:
+    assert predict(*options) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_made_nothing_does_not_bind_the_next(model: Path, pictures: Path, tmp_path: Path) -> None:
+    command = ["predict", str(pictures / "a.png"), "-m", str(model), "-o", str(tmp_path / "out")]
+    assert run([*command[:1], str(pictures / "a.png"), *command[1:]]) == 2  # the same name twice
+    assert run([*command, "--png-mask", "grey"]) == 0
+
+
+def test_an_image_without_modality_runs_with_a_note_that_strict_lets_pass(
+    tmp_path: Path, pictures: Path, threshold_model: Path
+) -> None:
+    card = tmp_path / "mr" / "config.json"
+    shutil.copytree(threshold_model, card.parent)
+    card.write_text(json.dumps({**json.loads(card.read_text()), "modality": "MR"}))
+    assert run(["predict", str(pictures), "-m", str(card.parent), "-o", str(tmp_path / "out"), "--strict"]) == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    notes = {tuple(case["warnings"]) for case in report["cases"]}
+    assert notes == {("the image states no modality, the model is for MR",)}
+
+
 def test_the_current_folder_is_called_by_its_real_name(
     model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
