@@ -9,11 +9,12 @@ import re
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from segcli import contract
 from segcli.contract import Gate, ModelCard
-from segcli.errors import ModelError
+from segcli.errors import ModelError, UsageError
 
 SCHEMA = 1
 _MODALITY = re.compile(r"[A-Z][A-Z0-9_]{0,15}")
@@ -35,6 +36,17 @@ def parse_card(text: str) -> ModelCard:
     card = _convert(value, ModelCard, "config.json")
     check_card(card)
     return typing.cast(ModelCard, card)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that the user wrote. Raises UsageError."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} must hold one JSON object")
+    return value
 
 
 def format_card(card: ModelCard) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segcli.card_json import SCHEMA, parse_card
+from segcli.card_json import SCHEMA, parse_card, read_json_object
 from segcli.catalog import Catalog
 from segcli.contract import ModelCard, ModelPlugin
 from segcli.errors import ModelError, UsageError
@@ -102,14 +102,7 @@ def _kind(file: Path, data: bytes) -> str:
 
 
 def _stated(card_file: Path | None) -> dict[str, Any]:
-    stated: Any = {}
-    if card_file is not None:
-        try:
-            stated = json.loads(card_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{card_file} is not a JSON file that can be read ({type(error).__name__})") from error
-    if not isinstance(stated, dict):
-        raise UsageError(f"{card_file} must hold one JSON object")
+    stated = {} if card_file is None else read_json_object(card_file)
     for name in OURS:
         if name in stated:
             raise UsageError(f"{card_file}: leave out {name!r}, it is written for you")

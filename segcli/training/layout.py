@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segcli.card_json import read_json_object
 from segcli.errors import UsageError
 
 DESCRIPTION = "dataset.json"
@@ -46,12 +46,7 @@ def read_layout(folder: Path) -> Layout:
 
 def _nnunet(folder: Path) -> Layout:
     path = folder / DESCRIPTION
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(description, dict):
-        raise UsageError(f"{path} must hold one JSON object")
+    description = read_json_object(path)
     for name in ("imagesTr", "labelsTr"):
         if not (folder / name).is_dir():
             raise UsageError(f"{folder}: the folder {name} is missing")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from segcli.card_json import check_card, format_card, parse_card
+from segcli.card_json import check_card, format_card, parse_card, read_json_object
 from segcli.catalog import Catalog
 from segcli.contract import ModelCard, Network, TrainableNetwork
 from segcli.engine.model import load_model
@@ -170,7 +170,7 @@ def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> ModelC
     asked = {**PRESETS[options.recipe.preset]["plugin_options"], **options.card.plugin_options}
     if options.card.deep_supervision:
         asked["deep_supervision"] = True
-    override = {} if options.card.card is None else _override(options.card.card)
+    override = {} if options.card.card is None else read_json_object(options.card.card)
     card = replace(derived, plugin_options={"presence": True, **asked})
     try:
         card = parse_card(json.dumps(merged(json.loads(format_card(card)), override)))
@@ -204,16 +204,6 @@ def _built(card: ModelCard, catalog: Catalog) -> nn.Module:
     if not isinstance(network, Network):
         raise ModelError(f"the model {card.plugin!r} built no network of the contract")
     return network
-
-
-def _override(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--card {path}: cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"--card {path}: it must hold one JSON object of card fields")
-    return value
 
 
 def _check_labels(card: ModelCard, values: Sequence[int]) -> None:

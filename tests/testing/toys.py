@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from segcli.contract import Label, ModelCard
-from segcli.testing import Subject
+from segcli.testing import Subject, run_check
 
 
 def toy_card(**changes: Any) -> ModelCard:
@@ -73,3 +73,17 @@ class ToyPlugin:
 def subject(network: Callable[[], Any] = Toy, **card: Any) -> Subject:
     plugin = ToyPlugin(network, **card)
     return Subject(plugin, plugin.example())
+
+
+class MixesBatch(Toy):
+    def decode(self, features: Any) -> Any:
+        logits = super().decode(features)
+        return logits - logits.mean(dim=0, keepdim=True)
+
+
+def caught(check: str, broken: Subject, *words: str) -> None:
+    assert run_check(check, subject()).status != "failed"
+    finding = run_check(check, broken)
+    assert finding.status == "failed", finding
+    for word in words:
+        assert word in finding.text, finding.text
