@@ -15,7 +15,9 @@ class Augmentation:
     """Ranges. ``rotation`` degrees, ``scale`` and ``gamma`` as factors e^±x, ``shift`` as a share of the side.
 
     ``flip_columns`` mirrors left and right on an axial slice. ``channels``: how many channels the image has, each with
-    its own jitter; what more channels a network sees are neighbouring slices, which jitter alike.
+    its own jitter; what more channels a network sees are neighbouring slices, which jitter alike. There are
+    ``context_slices`` of them on each side, in either order, since predict does not turn a stack upside down; for a
+    share ``context_drop`` of the crops the slice itself stands for them, as predict does where they are too far away.
     """
 
     flip_columns: bool = True
@@ -29,12 +31,16 @@ class Augmentation:
     gamma: float = 0.3
     noise: float = 0.1
     channels: int = 1
+    context_slices: int = 0
+    context_drop: float = 0.15
 
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``[B, C, *spatial]`` float and ``[B, *spatial]`` integer, moved alike; what enters is mirrored in.
 
         The slices of a 3-D crop move together, in their plane.
         """
+        if self.context_slices:
+            images = self._other_neighbours(images, generator)
         # a grid moves all channels alike, and here slices are nothing else
         planes = images.flatten(1, -3)
         grid = self._grid(planes, generator)
@@ -47,6 +53,15 @@ class Augmentation:
             turned = torch.randint(0, 2, (len(images),), generator=generator).bool()
             moved[turned], drawn[turned] = moved[turned].flip(2), drawn[turned].flip(1)
         return self._jitter(moved, generator), drawn
+
+    def _other_neighbours(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        slices = 2 * self.context_slices + 1
+        stacks = images.reshape(len(images), slices, self.channels, *images.shape[2:]).clone()
+        turned = torch.randint(0, 2, (len(images),), generator=generator).bool()
+        alone = torch.rand(len(images), generator=generator) < self.context_drop
+        stacks[turned] = stacks[turned].flip(1)
+        stacks[alone] = stacks[alone][:, self.context_slices, None].expand(-1, slices, *stacks.shape[2:])
+        return stacks.reshape(images.shape)
 
     def _grid(self, images: Tensor, generator: torch.Generator) -> Tensor:
         count, (rows, columns) = len(images), images.shape[2:]

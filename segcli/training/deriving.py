@@ -42,6 +42,10 @@ def derive_card(
     tile = options.tile or _tile(parts, dims, orientation, spacing)
     if len(tile) != dims or (spacing is not None and len(spacing) != dims):
         raise UsageError(f"--tile and --spacing have {dims} numbers for a {dims}-D model")
+    context = options.context_slices or 0
+    stack = _spacing(parts, 3, orientation) if context and dims == 2 else None
+    if stack is not None and spacing is not None:  # how far away the neighbours were that it learnt from
+        spacing = (stack[0], *spacing)
     channels = options.channels or layout.channels or default_channels(parts[0].shape[1])
     modality = options.modality or _modality(examples, channels)
     names = {**(layout.labels or {}), **options.labels}
@@ -62,7 +66,7 @@ def derive_card(
         margin=(0,) * dims,
         activation=options.activation or "softmax",  # type: ignore[arg-type]
         intensity=intensity_of(options.intensity, modality, examples),
-        context_slices=options.context_slices or 0,
+        context_slices=context,
         spacing=spacing,
         orientation=orientation,
         plugin_options=dict(options.plugin_options),

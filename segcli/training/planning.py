@@ -153,6 +153,7 @@ def recipe_of(options: RecipeOptions, card: ModelCard, seed: int) -> Recipe:
             flip_slices="slices" in flips,
             rotation=options.rotation,
             channels=len(card.channels),
+            context_slices=card.context_slices,
         ),
         seed=seed,
     )

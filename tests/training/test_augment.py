@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 import torch
 
@@ -78,3 +80,18 @@ def test_channels_jitter_by_themselves_and_neighbouring_slices_alike() -> None:
     moved, _ = rigid(images, labels, torch.Generator().manual_seed(0))
     torch.testing.assert_close(moved[:, :2], moved[:, 2:])  # two channels of one slice, then of the next
     assert not torch.allclose(moved[:, 0], moved[:, 1])
+
+
+def test_neighbouring_slices_come_in_either_order_or_not_at_all():
+    """Slices 1, 2, 3 of the channels 10 and 20: 11 is channel 10 of slice 1."""
+    stack = torch.tensor([11.0, 21.0, 12.0, 22.0, 13.0, 23.0]).reshape(1, 6, 1, 1).expand(400, -1, 8, 8)
+    labels = torch.zeros(400, 8, 8, dtype=torch.long)
+    rigid = Augmentation(
+        rotation=0, scale=0, shift=0, flip_columns=False, channels=2, context_slices=1, context_drop=0.25, **STILL
+    )
+    moved, _ = rigid(stack, labels, torch.Generator().manual_seed(0))
+    seen = Counter(tuple(values) for values in moved[:, :, 4, 4].round().int().tolist())
+    up, down, alone = (11, 21, 12, 22, 13, 23), (13, 23, 12, 22, 11, 21), (12, 22) * 3
+    assert set(seen) == {up, down, alone}
+    assert 70 < seen[alone] < 130
+    assert 110 < seen[up] < 190

@@ -45,6 +45,8 @@ def test_the_card_says_what_the_headers_say(tmp_path: Path) -> None:
     assert (card.tile, card.channels, card.modality) == ((16, 32), ("T1",), "MR")
     assert [(label.value, label.name) for label in card.labels] == [(1, "square"), (2, "core")]
     assert card.intensity.kind == "zscore"
+    context = derive_card(examples, (1, 2), layout, CardOptions(context_slices=1), "unet")
+    assert context.spacing == (2.5, 0.9, 0.8)  # how far away the neighbours were
     three = derive_card(examples, (1, 2), layout, CardOptions(dims=3), "unet")
     assert (three.spacing, three.tile) == ((2.5, 0.9, 0.8), (16, 16, 32))
 
