@@ -26,7 +26,8 @@ import SimpleITK as sitk  # noqa: N813 - as everybody calls it
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
-from pydicom.pixels import RLELosslessEncoder, get_decoder
+from pydicom.pixels import get_decoder
+from pydicom.pixels.encoders import RLELosslessEncoder
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from segcli.formats.dicom import parallel
