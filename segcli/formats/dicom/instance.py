@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -71,8 +70,7 @@ def describe_instance(path: Path, keywords: Sequence[str] = ()) -> Json:
     ``keywords``: further elements whose values ``--select`` compares. Raises SkippedCase (no image for us),
     UnreadableError (damaged before it can be told to which series it belongs).
     """
-    wanted = [*_KEYWORDS, *TIME_KEYWORDS, *keywords]
-    tags = sorted({tag for tag in map(tag_for_keyword, wanted) if tag is not None})
+    tags = values.tags_of((*_KEYWORDS, *TIME_KEYWORDS, *keywords))
     with quiet() as notes, path.open("rb") as stream:
         opened = open_header(stream, tags)
         record = _record(opened)
@@ -87,7 +85,7 @@ def _record(opened: Opened) -> dict[str, Json]:
     if sop_class is None:
         raise SkippedCase("a DICOM file without SOP class: no image")
     modality = values.text(data_set, "Modality")
-    reason = kinds.reason_to_skip(sop_class, modality, "TotalPixelMatrixColumns" in data_set)
+    reason = kinds.reason_to_skip(sop_class, modality, values.has(data_set, "TotalPixelMatrixColumns"))
     if reason is not None:
         raise SkippedCase(reason)
     if kinds.is_video(opened.syntax):
@@ -114,11 +112,11 @@ def _record(opened: Opened) -> dict[str, Json]:
         "type": (values.text(data_set, "ImageType") or "").upper(),
         "frames": frames,
         "dated": content_date(data_set) is not None,
-        "lut": "ModalityLUTSequence" in data_set,
+        "lut": values.has(data_set, "ModalityLUTSequence"),
         "float": opened.pixels in ("FloatPixelData", "DoubleFloatPixelData"),
-        "detector_spacing": "ImagerPixelSpacing" in data_set,
+        "detector_spacing": values.has(data_set, "ImagerPixelSpacing"),
     }
-    if "PerFrameFunctionalGroupsSequence" in data_set:
+    if values.has(data_set, "PerFrameFunctionalGroupsSequence"):
         record["planes"] = enhanced_planes(data_set)
     elif frames == 1:
         record["planes"] = [single_plane(data_set)]

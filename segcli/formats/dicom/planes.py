@@ -104,7 +104,7 @@ def _broken(position: Dataset, orientation: Dataset, measures: Dataset, transfor
         (transformation, "RescaleSlope", 1),
         (transformation, "RescaleIntercept", 1),
     ):
-        if keyword in data_set and values.numbers(data_set, keyword, count) is None:
+        if values.has(data_set, keyword) and values.numbers(data_set, keyword, count) is None:
             if values.is_empty(data_set, keyword):
                 continue
             return keyword

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.datadict import tag_for_keyword
 
 from segcli.case import Case
 from segcli.errors import SegcliError, UnreadableError, UnsupportedError
@@ -37,7 +36,7 @@ _KEYWORDS = (
     *("SegmentedGreenPaletteColorLookupTableData", "SegmentedBluePaletteColorLookupTableData"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData", "FloatPixelData", "DoubleFloatPixelData"),
 )
-TAGS = sorted({tag for tag in map(tag_for_keyword, _KEYWORDS) if tag is not None})
+TAGS = values.tags_of(_KEYWORDS)
 
 _QUICK = kinds.NATIVE - {kinds.DEFLATED}
 _BYTES_A_PIXEL = 32

@@ -7,11 +7,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
+
+
+@cache
+def tag_of(keyword: str) -> BaseTag | None:
+    """The tag of a keyword, in the form that pydicom need not convert at every look-up; None for no keyword."""
+    tag = tag_for_keyword(keyword)
+    return None if tag is None else Tag(tag)
+
+
+@cache
+def tags_of(keywords: tuple[str, ...]) -> tuple[BaseTag, ...]:
+    """Tags of keywords, for pydicom's ``specific_tags``."""
+    return tuple(sorted({tag for tag in map(tag_of, keywords) if tag is not None}))
+
+
+def has(data_set: Dataset, keyword: str) -> bool:
+    """Whether the element is there, empty or not."""
+    tag = tag_of(keyword)
+    return tag is not None and tag in data_set
+
 
 _ASCII = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"})
 """Text in the default repertoire, values separated by backslash."""
@@ -104,7 +126,7 @@ def item(data_set: Dataset, keyword: str) -> Dataset | None:
 
 def _stored(data_set: Dataset, keyword: str) -> tuple[str, bytes, bool] | None:
     """VR, bytes and whether they are little endian, of an element that pydicom has not converted yet."""
-    tag = tag_for_keyword(keyword)
+    tag = tag_of(keyword)
     try:
         element = None if tag is None else data_set.get_item(tag)
     except Exception:  # noqa: BLE001 - as in raw()

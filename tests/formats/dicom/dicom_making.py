@@ -20,7 +20,7 @@ from segcli.contract import Code, Label, ModelCard
 from segcli.errors import CaseError, SkippedCase
 from segcli.formats.dicom.format import FORMAT
 from segcli.formats.dicom.grouping import GroupRequest
-from segcli.formats.interface import InputFiles, MaskRequest, ReadRequest
+from segcli.formats.interface import InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.image import Image, LabelMap
 from segcli.settings import PredictSettings
 
@@ -179,12 +179,16 @@ def scan(folder: Path, select: tuple[tuple[str, str], ...] = ()) -> Found:
     return Found(cases, left_out, refused)
 
 
-def read(case: Case, **request: Any) -> Image:
-    """The one part of a case, read as a reader process would: from the case's JSON."""
+def read_result(case: Case, **request: Any) -> ReadResult:
+    """A case read as a reader process would: from the case's JSON."""
     copy = Case.from_json(case.to_json())
-    result = FORMAT.read(copy, ReadRequest(**request), InputFiles(copy.files))
-    assert len(result.parts) == 1
-    return result.parts[0]
+    return FORMAT.read(copy, ReadRequest(**request), InputFiles(copy.files))
+
+
+def read(case: Case, **request: Any) -> Image:
+    """The one part of a case."""
+    (part,) = read_result(case, **request).parts
+    return part
 
 
 CARD = ModelCard(
