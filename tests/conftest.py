@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from segcli.model_folder import save_model_folder
 
 IDENTITY = ("encoder.levels.0.0.0", "encoder.levels.0.1.0", "merge.3.0.0", "merge.3.1.0")
 """The convolutions of U-Net between the input and its head along the uppermost skip."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> None:
+    """A shell that starts the tests in the background has SIGINT ignored, and every process inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
