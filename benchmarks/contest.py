@@ -97,10 +97,8 @@ def machine() -> str:
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, {os.cpu_count()} CPU cores, torch {torch.__version__}"
     capability = torch.backends.cpu.get_cpu_capability()
-    bfloat16 = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
-    return (
-        f"{os.cpu_count()}-core {platform.machine()} CPU, {capability}, {bfloat16} bfloat16, torch {torch.__version__}"
-    )
+    matrices = "with" if torch.cpu._is_amx_tile_supported() else "without"
+    return f"{os.cpu_count()}-core {platform.machine()} CPU, {capability}, {matrices} AMX, torch {torch.__version__}"
 
 
 def table(contestants: Sequence[Contestant], base: Contestant, unit: str, count: int) -> None:
