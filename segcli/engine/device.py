@@ -48,8 +48,8 @@ def choose_precision(wanted: Precision, device: torch.device) -> Precision:
         return wanted
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    # MPS autocast is not validated here. A CPU gains by matrix tiles (AMX) only: with AVX-512's bfloat16 alone, 256 × 256
-    # pixels took as long as in float32 (UNet 3+) or 1.6 times as long (U-Net), and training 1.4 times as long
+    # MPS autocast is not validated here. A CPU gains by matrix tiles (AMX) only: with AVX-512's bfloat16 alone, tiles
+    # took as long as in float32 (UNet 3+) or 1.6 times as long (U-Net), and training 1.4 times as long
     return "bfloat16" if device.type == "cpu" and torch.cpu._is_amx_tile_supported() else "float32"
 
 
