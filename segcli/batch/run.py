@@ -307,4 +307,5 @@ def _scan_options(key: bytes, settings: PredictSettings, model: LoadedModel) -> 
         any_modality=settings.any_modality,
         follow_links=settings.follow_links,
         settle=settings.settle,
+        spacing_given=settings.spacing is not None,
     )
