@@ -77,7 +77,7 @@ def plan(
         before = history.outcomes.get(case.id)
         job = Job(case, output / case.output)
         if claims[_folded(case)] > 1:
-            reason = "another case would be written to the same file: give the inputs as separate INPUTs"
+            reason = "another case would be written to the same file: rename one of the two"
             known.append(failed(case, reason, "OutputExistsError"))
         elif history.deaths[case.id] >= DEATHS and not settings.retry_failed:
             known.append(failed(case, "ended the run twice; --retry-failed tries it again", "CaseError"))
