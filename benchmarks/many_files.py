@@ -104,8 +104,27 @@ def resident(pid: int) -> float:
         return 0.0
 
 
+def peak(pid: int) -> float:
+    """MB a process ever had in memory; 0 of one that is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError):
+        return 0.0
+
+
+def readers_of(pid: int) -> list[int]:
+    """Process ids of the children of all threads."""
+    try:
+        listed = [path.read_text(encoding="ascii") for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # one of them has just ended
+        return []
+    return [int(word) for text in listed for word in text.split()]
+
+
 def run_watched(home: Path) -> tuple[int, list[str], list[tuple[float, int, float]]]:
     """Exit code, lines told, and (seconds, lines so far, MB of the main process)."""
+    highest = highest_reader = 0.0
     command = [sys.executable, "-m", "segcli", "predict", "in", "-m", "./model", "-o", "out", "--device", "cpu"]
     samples: list[tuple[float, int, float]] = []
     log = home / "log"
@@ -115,6 +134,9 @@ def run_watched(home: Path) -> tuple[int, list[str], list[tuple[float, int, floa
             time.sleep(1.0)
             lines = log.read_bytes().count(b"\n")
             samples.append((time.monotonic() - begun, lines, resident(process.pid)))
+            highest = max(highest, peak(process.pid))
+            highest_reader = max([highest_reader, *map(peak, readers_of(process.pid))])
+    print(f"peak: {highest:.0f} MB of the main process, {highest_reader:.0f} MB of the largest reader")
     return process.returncode, log.read_text(encoding="utf-8").splitlines(), samples
 
 

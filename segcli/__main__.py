@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from segcli.cli.main import run
@@ -9,6 +10,8 @@ from segcli.cli.main import run
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name or "mm³" in a Latin-1 or ASCII log ends no run
     sys.exit(run(sys.argv[1:]))
 
 

@@ -26,6 +26,8 @@ def report(*statuses: Status, found: int = 0, ended: int | None = None) -> Repor
         ((), 0, 3),
         (("skipped",), 0, 3),
         ((), 5, 0),  # an empty shard of a non-empty input
+        (("skipped",), 5, 0),
+        (("failed",), 5, 4),  # every case of this shard; the joined report tells what that is of the whole
     ],
 )
 def test_exit_codes(statuses: tuple[Status, ...], found: int, code: int) -> None:

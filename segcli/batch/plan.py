@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from segcli.batch.key import hash_file, stat_of
@@ -44,6 +45,15 @@ def refuse_targets_inside(jobs: Sequence[Job], inputs: Sequence[Path]) -> None:
             raise UsageError(f"masks in {folder} would lie inside an input: choose another -o")
 
 
+def as_before(settings: PredictSettings, history: History) -> PredictSettings:
+    """What auto chose when the output folder was begun, so that a resumed run gives the same bytes."""
+    if settings.batch is None and history.chosen.get("batch"):
+        settings = replace(settings, batch=int(history.chosen["batch"]))
+    if settings.precision == "auto" and history.chosen.get("precision"):
+        settings = replace(settings, precision=history.chosen["precision"])
+    return settings
+
+
 def default_output(source: Path) -> Path:
     """``<name>_masks`` beside the resolved input, ``<stem>_masks`` for a file. Raises UsageError for ``/``."""
     resolved = source.resolve()
@@ -77,7 +87,7 @@ def plan(
         before = history.outcomes.get(case.id)
         job = Job(case, output / case.output)
         if claims[_folded(case)] > 1:
-            reason = "another case would be written to the same file: give the inputs as separate INPUTs"
+            reason = "another case would be written to the same file: rename one of the two"
             known.append(failed(case, reason, "OutputExistsError"))
         elif history.deaths[case.id] >= DEATHS and not settings.retry_failed:
             known.append(failed(case, "ended the run twice; --retry-failed tries it again", "CaseError"))
@@ -88,6 +98,14 @@ def plan(
         else:
             jobs.append(job)
     return jobs, known
+
+
+def streams(jobs: Sequence[Job], history: History) -> Iterator[Sequence[Job]]:
+    """All jobs in one stream; those at hand when a run died after it, one by one, so that the guilty one shows."""
+    yield [job for job in jobs if not history.deaths[job.case.id]]
+    for job in jobs:
+        if history.deaths[job.case.id]:
+            yield [job]
 
 
 def is_unchanged(job: Job, before: Outcome, settings: PredictSettings) -> bool:

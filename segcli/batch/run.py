@@ -26,7 +26,7 @@ from segcli.batch.manifest import (
     manifest_name,
     read_manifest,
 )
-from segcli.batch.plan import check_folders, failed, in_shard, left_out, plan, refuse_targets_inside
+from segcli.batch.plan import as_before, check_folders, failed, in_shard, left_out, plan, refuse_targets_inside, streams
 from segcli.batch.runner import DiskFullError, Runner
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.device import choose_device, choose_precision
@@ -103,7 +103,7 @@ def run(
             history = read_manifest(output / name)
             if history.fingerprint is None:
                 refuse_strangers(output, settings.shard)
-            settings = settings if settings.overwrite else _as_before(settings, history)
+            settings = settings if settings.overwrite else as_before(settings, history)
             segmenter = Segmenter(model.network, model.card, settings)
             made_with, made_for = _fingerprints(model, segmenter)
             before = made_before(history, output / name)
@@ -155,15 +155,6 @@ def _fingerprints(model: LoadedModel, segmenter: Segmenter) -> tuple[str, str]:
     versions = (version("segcli"), f"{model.plugin.distribution} {model.plugin.version}")
     of = partial(fingerprint, model.card, segmenter.settings, segmenter.precision)
     return of(versions), of(())
-
-
-def _as_before(settings: PredictSettings, history: History) -> PredictSettings:
-    """What auto chose when the output folder was begun, so that a resumed run gives the same bytes."""
-    if settings.batch is None and history.chosen.get("batch"):
-        settings = replace(settings, batch=int(history.chosen["batch"]))
-    if settings.precision == "auto" and history.chosen.get("precision"):
-        settings = replace(settings, precision=history.chosen["precision"])
-    return settings
 
 
 @dataclass(frozen=True)
@@ -258,7 +249,7 @@ def _run(
                 stop=lambda: interrupt.code is not None,
             )
             with Watchdog(settings.case_timeout, partial(_end_hung, runner, tell)) as watchdog:
-                for stream in _streams(jobs, books.history):
+                for stream in streams(jobs, books.history):
                     runner.run(stream, tell.told, listener.progress, watchdog)
         ended, message = interrupt.code, None if interrupt.code is None else "a signal ended the run"
         books.manifest.ended()
@@ -290,14 +281,6 @@ def _end_hung(runner: Runner, tell: _Told) -> None:
     os._exit(ENDED_EARLY)
 
 
-def _streams(jobs: Sequence[Job], history: History) -> Iterator[Sequence[Job]]:
-    """All jobs in one stream; those at hand when a run died after it, one by one, so that the guilty one shows."""
-    yield [job for job in jobs if not history.deaths[job.case.id]]
-    for job in jobs:
-        if history.deaths[job.case.id]:
-            yield [job]
-
-
 def _scan_options(key: bytes, settings: PredictSettings, model: LoadedModel) -> ScanOptions:
     return ScanOptions(
         key=key,
@@ -307,4 +290,5 @@ def _scan_options(key: bytes, settings: PredictSettings, model: LoadedModel) -> 
         any_modality=settings.any_modality,
         follow_links=settings.follow_links,
         settle=settings.settle,
+        spacing_given=settings.spacing is not None,
     )

@@ -8,24 +8,25 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segcli.batch.host import EngineHost
+from segcli.batch.in_flight import Reading, Segmenting
 from segcli.batch.key import hash_file, job_key, stat_of
 from segcli.batch.manifest import DISK_FULL, History, ManifestWriter
 from segcli.batch.measures import DECIMALS, outcome_of
 from segcli.batch.plan import failed, unchanged
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
-from segcli.errors import CaseError, SegcliError, SkippedCase, UnsupportedError, WriteError
+from segcli.errors import CaseError, SegcliError, SkippedCase, UnreadableError, UnsupportedError, WriteError
 from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
 from segcli.formats.interface import HOLD_PIXELS, MaskRequest, ReadRequest
 from segcli.formats.mask_sink import MaskSink, open_sink
-from segcli.formats.readers import Delivery, Readers
+from segcli.formats.readers import Readers
 from segcli.image import BandSource
 from segcli.outcome import Job, Outcome
 
@@ -34,37 +35,13 @@ POLL = 0.2
 WRITES_BEHIND = 4
 ASSUMED_BYTES = 64 * 2**20
 """Size of a case whose headers do not say."""
+CHANGED = "the input changed while it was read: run again when it is complete"
 READING = 16
 """Most cases read ahead, however small: each holds a file descriptor."""
 
 
 class DiskFullError(SegcliError):
     """The disk is full: going on would only fail case after case."""
-
-
-@dataclass
-class _Reading:
-    job: Job
-    future: Future[Delivery]
-    bytes: int
-    stat: tuple[tuple[int, int, int], ...]
-
-
-@dataclass
-class _Segmenting:
-    job: Job
-    delivery: Delivery
-    stat: tuple[tuple[int, int, int], ...]
-    key: str
-    seconds_writing: float = 0.0
-    mask: MaskSink | None = None
-    """The mask of an image read in bands, on its way; one of an image in memory is written when it is whole."""
-
-    def give_up(self) -> None:
-        """Leave nothing of the mask, and let go of the image. Does nothing to what is finished."""
-        if self.mask is not None:
-            self.mask.abort()
-        self.delivery.close()
 
 
 class Runner:
@@ -93,7 +70,7 @@ class Runner:
         self._token = token
         self._stop = stop
         self._at_hand: dict[str, Job] = {}
-        self._banded: list[_Segmenting] = []
+        self._banded: list[Segmenting] = []
         self._early: list[Outcome] = []
         self._known: list[Outcome] = []
 
@@ -123,7 +100,7 @@ class Runner:
         self._tell_early(told)
 
     def _run(self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog, host: EngineHost) -> None:
-        pending: deque[tuple[_Segmenting, Segmented, Future[Written]]] = deque()
+        pending: deque[tuple[Segmenting, Segmented, Future[Written]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="segcli-writer") as writer:
             for working, result in self._segmenter.segment(self._read_all(jobs, told, watchdog), host):
                 watchdog.resting()
@@ -145,7 +122,7 @@ class Runner:
             while pending:
                 self._written(*pending.popleft(), told)
 
-    def _open_mask(self, working: _Segmenting) -> MaskSink:
+    def _open_mask(self, working: Segmenting) -> MaskSink:
         working.mask = open_sink(self._target(working.job), working.job.case, working.delivery.parts, self._request)
         return working.mask
 
@@ -155,9 +132,9 @@ class Runner:
 
     def _read_all(
         self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog
-    ) -> Iterator[tuple[_Segmenting, Sequence[BandSource]]]:
+    ) -> Iterator[tuple[Segmenting, Sequence[BandSource]]]:
         waiting = deque(jobs)
-        reading: deque[_Reading] = deque()
+        reading: deque[Reading] = deque()
         held = 0
         while (waiting or reading) and not self._stop():
             watchdog.resting()
@@ -180,7 +157,7 @@ class Runner:
             except SegcliError as error:
                 self._early.append(failed(item.job.case, str(error), type(error).__name__))
                 continue
-            working = _Segmenting(item.job, delivery, item.stat, job_key(self._fingerprint, delivery.digest))
+            working = Segmenting(item.job, delivery, item.stat, job_key(self._fingerprint, delivery.digest))
             if self._accept(working):
                 self._manifest.started(item.job.case.id, self._announced(item.job))
                 self._at_hand[item.job.case.id] = item.job
@@ -201,7 +178,7 @@ class Runner:
         output = str(job.case.output)
         return output if output in self._history.outputs or not os.path.lexists(job.target) else None
 
-    def _submit(self, job: Job) -> _Reading | None:
+    def _submit(self, job: Job) -> Reading | None:
         settings, card = self._request.settings, self._request.card
         request = ReadRequest(
             channels=card.channels,
@@ -221,19 +198,14 @@ class Runner:
             )
             return None
         size = ASSUMED_BYTES if job.case.shape is None else 4 * int(np.prod(job.case.shape))
-        return _Reading(job, self._readers.submit_read(job.case, request, settings.case_timeout), size, stat)
+        return Reading(job, self._readers.submit_read(job.case, request, settings.case_timeout), size, stat)
 
-    def _accept(self, working: _Segmenting) -> bool:
+    def _accept(self, working: Segmenting) -> bool:
         """Whether the case goes on to the network; if not, its outcome is known already."""
         case, settings = working.job.case, self._request.settings
         warnings = (*case.warnings, *working.delivery.warnings)
-        try:
-            changed = stat_of(case.files) != working.stat
-        except OSError:
-            changed = True
-        if changed:
-            reason = "the input changed while it was read: run again when it is complete"
-            self._early.append(failed(case, reason, "UnreadableError"))
+        if working.has_changed():
+            self._early.append(failed(case, CHANGED, "UnreadableError"))
             return False
         if settings.strict and warnings:
             self._early.append(failed(case, f"--strict: {warnings[0]}", "UnsupportedError"))
@@ -248,13 +220,12 @@ class Runner:
                 return True  # the mask is gone: make it again
         return True
 
-    def _write(self, working: _Segmenting, result: Segmented) -> Written:
+    def _write(self, working: Segmenting, result: Segmented) -> Written:
         job = working.job
         start = time.perf_counter()
         try:
             if working.mask is not None:
-                written = working.mask.finish()
-                working.delivery.close()
+                written = _finish(working, working.mask)
             else:
                 written = write_mask(self._target(job), job.case, result.masks, self._request)
             working.seconds_writing = time.perf_counter() - start
@@ -267,7 +238,7 @@ class Runner:
             raise WriteError(f"the mask could not be written ({type(error).__name__}): please report this") from error
 
     def _written(
-        self, working: _Segmenting, result: Segmented, future: Future[Written], told: Callable[[Outcome], None]
+        self, working: Segmenting, result: Segmented, future: Future[Written], told: Callable[[Outcome], None]
     ) -> None:
         case = working.job.case
         try:
@@ -294,6 +265,16 @@ class Runner:
     def _record(self, outcome: Outcome, told: Callable[[Outcome], None]) -> None:
         self._manifest.outcome(outcome)
         told(outcome)
+
+
+def _finish(working: Segmenting, mask: MaskSink) -> Written:
+    """Give the mask of an image read in bands its name, unless some bands may be older than others."""
+    try:
+        if working.has_changed():
+            raise UnreadableError(CHANGED)
+        return mask.finish()
+    finally:
+        working.give_up()
 
 
 def _wait(future: Future[Any]) -> Any:

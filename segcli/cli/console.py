@@ -107,7 +107,8 @@ class Console:
             if not self._options.quiet:
                 counts = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
                 where = f" → {printable(str(self._output))}" if self._terminal or self._options.paths else ""
-                self._out.print(f"{counts or 'no case found'}{where}", markup=False)
+                nothing = "nothing to do here" if report.found else "no case found"  # an empty shard; --retry-failed
+                self._out.print(f"{counts or nothing}{where}", markup=False)
         if report.message is not None:
             print(f"segcli: {printable(report.message)}", file=sys.stderr)
 

@@ -6,6 +6,7 @@ full) · 130 SIGINT · 143 SIGTERM.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -53,6 +54,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="segcli", prog_name="segcli")
+@click.option("-v", "--verbose", count=True, expose_value=False, help="Twice: tracebacks of bugs.")
 def cli() -> None:
     """Segment folders of medical images: mixed formats in, matching masks out."""
 
@@ -70,8 +72,14 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(f"segcli: {error}", err=True)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a bug must leave as 70, never as 1
-        click.echo(f"segcli: a bug ended the run: {type(error).__name__}; -vv shows where", err=True)
-        if "-vv" in arguments:
+        click.echo(f"segcli: a bug ended the run: {type(error).__name__}; `segcli -vv ...` shows where", err=True)
+        if _verbosity(arguments) >= 2:
             traceback.print_exc(file=sys.stderr)
         return BUG
     return result if isinstance(result, int) else 0
+
+
+def _verbosity(arguments: Sequence[str]) -> int:
+    """How often ``-v`` was said, before or after the command, however it was bundled."""
+    bundles = (word.count("v") for word in arguments if re.fullmatch("-[vq]+", word))
+    return sum(bundles) + arguments.count("--verbose")

@@ -244,6 +244,8 @@ def as_write_error(folder: Path) -> Iterator[None]:
 def _text(number: int | None) -> str:
     if number in _DISK_FULL:
         return "the disk of the output folder is full: make room, then run again"
+    if number == errno.ENAMETOOLONG:
+        return "the path of its mask would be too long for the file system: rename the input, or choose a shorter -o"
     reason = os.strerror(number) if number else "input/output error"
     return f"the output could not be written ({reason}): check the output folder, then run again"
 

@@ -141,6 +141,8 @@ class ItkVolume:
 
     def _reader(self, path: Path) -> sitk.ImageFileReader:
         """A reader that has read the header only."""
+        if not _is_utf8(path):
+            raise UnsupportedError("its path is not UTF-8, and SimpleITK opens no other: rename the file or folder")
         sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings quote paths and header values
         reader = sitk.ImageFileReader()
         reader.SetImageIO(self.io)
@@ -162,6 +164,15 @@ class ItkVolume:
         pixels = array.reshape(-1, sides[1], sides[0], components)
         pixels = np.ascontiguousarray(np.moveaxis(pixels, -1, 1))
         return _Volume(pixels, _geometry(reader, stated, sides[2]), sides[2], sides[3], reader.GetDimension())
+
+
+def _is_utf8(path: Path) -> bool:
+    """Of any other name SimpleITK makes a null pointer, and ends the process."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _sides(reader: sitk.ImageFileReader) -> tuple[int, int, int, int]:

@@ -32,7 +32,7 @@ class ScanOptions:
     """What decides which files become cases.
 
     ``key``: secret of the ids of cases that are no DICOM. ``modality``: the card's, None for any. ``channels``: how
-    many the card wants. ``select``, ``any_modality``, ``follow_links``, ``settle`` (seconds): see
+    many the card wants. ``select``, ``any_modality``, ``follow_links``, ``settle`` (seconds), ``spacing_given``: see
     :class:`segcli.settings.PredictSettings`. With ``select``, which compares DICOM elements, files that have none are
     skipped.
     """
@@ -44,6 +44,7 @@ class ScanOptions:
     any_modality: bool = False
     follow_links: bool = False
     settle: float = 0.0
+    spacing_given: bool = False
 
 
 def scan(inputs: Sequence[Path], options: ScanOptions, readers: Readers) -> Scan:
@@ -179,7 +180,8 @@ class _Scanner:
             return
         from segcli.formats.dicom.grouping import GroupRequest  # noqa: PLC0415 - imports pydicom
 
-        request = GroupRequest(lambda path: by_path[path].relative, self._options.select)
+        options = self._options
+        request = GroupRequest(lambda path: by_path[path].relative, options.select, options.spacing_given)
         cases, left_out = load_format(DICOM).group(records, request)
         arriving = {record["series"] for path, record in records if self._is_young(by_path[path])}
         arriving |= {record["series"] for path, record in records if path.parent in self._unsure}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA_NAME = "report.schema.json"
 NOT_TOLD = ("stat",)
 """Fields of an outcome that only the next run needs."""
-EARLY = (70, 130, 143)
+EARLY = (2, 70, 130, 143)
 """Exit codes of a run that ended before its last case."""
 
 

@@ -1,7 +1,8 @@
 """Started by tests: ``segcli predict`` whose network does something terrible when it meets one case.
 
 Arguments: deed, name of the case, then the command line. ``exit`` kills the process, ``sleep`` never comes back,
-``signal``/``signals`` send SIGINT once or twice, ``full`` finds the disk full when the mask is written.
+``signal``/``signals`` send SIGINT once or twice, ``term``/``terms`` SIGTERM, ``full`` finds the disk
+full when the mask is written.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ def act(deed: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if deed == "sleep":
         time.sleep(600)
-    if deed in ("signal", "signals"):
-        for _ in range(1 if deed == "signal" else 2):
-            os.kill(os.getpid(), signal.SIGINT)
+    for word, number in (("signal", signal.SIGINT), ("term", signal.SIGTERM)):
+        for _ in range({word: 1, f"{word}s": 2}.get(deed, 0)):
+            os.kill(os.getpid(), number)
             time.sleep(0.01)
 
 

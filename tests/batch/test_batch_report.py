@@ -106,6 +106,16 @@ def test_an_older_report_is_not_taken_for_that_of_a_run_that_died(predict: Predi
     assert run(["report", str(tmp_path / "out")]) == 70
 
 
+def test_a_run_that_refused_to_start_is_shown_as_such(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """Only the scan can tell that masks would land in the input."""
+    inner = pictures / "in"
+    inner.mkdir()
+    (pictures / "a.png").rename(inner / "a.png")
+    assert run(["predict", str(pictures), "-m", str(model), "-o", str(tmp_path)]) == 2
+    assert valid_report(tmp_path)["exit_code"] == 2
+    assert run(["report", str(tmp_path)]) == 2
+
+
 def test_shards_are_joined(
     predict: Predict, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

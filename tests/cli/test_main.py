@@ -1,11 +1,11 @@
-"""The table of commands, from which the help is made without importing one."""
+"""The table of commands, from which the help is made without importing one; and what is told of a bug."""
 
 import inspect
 
 import click
 import pytest
 
-from segcli.cli.main import COMMANDS, cli
+from segcli.cli.main import COMMANDS, cli, run
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -14,3 +14,32 @@ def test_the_table_says_what_the_command_says(name: str) -> None:
     assert command is not None
     assert command.name == name
     assert inspect.cleandoc(command.help or "").splitlines()[0] == COMMANDS[name]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ([], [], False),
+        ([], ["-v"], False),
+        ([], ["-vv"], True),
+        ([], ["-v", "-v"], True),
+        ([], ["-vqv"], True),
+        ([], ["--verbose", "-v"], True),
+        (["-vv"], [], True),
+    ],
+)
+def test_two_v_show_where_a_bug_is(
+    before: list[str],
+    after: list[str],
+    shown: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("segcli.batch.plan.check_folders", broken)
+    assert run([*before, "predict", "in", "-m", "unet", "-o", "out", *after]) == 70
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError" in told
+    assert ("in broken" in told) is shown

@@ -103,3 +103,16 @@ def test_readers_that_cannot_start_are_an_error_of_the_set_up(monkeypatch: pytes
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
     with Readers(1, places=PLACES) as pool, pytest.raises(UsageError, match="no reader process can be started"):
         list(pool.describe("fake", files(tmp_path, "ok")))
+
+
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+def test_a_reader_goes_on_when_the_whole_group_is_told_to_stop(
+    readers: Readers, tmp_path: Path, word: signal.Signals
+) -> None:
+    """The run finishes what is in flight; a case that is being read then is no failure."""
+    paths = files(tmp_path, "ok", "ok")
+    list(readers.describe("fake", paths[:1]))
+    [before] = readers.pids
+    os.kill(before, word)
+    assert texts(readers.describe("fake", paths)) == ["described", "described"]
+    assert readers.pids == (before,)

@@ -17,10 +17,15 @@ from segcli.image import Geometry, Json
 _INTEGER_TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "int64")
 
 
-def case_of(stack: Stack, relative: Callable[[Path], PurePosixPath], remarks: tuple[str, ...] = ()) -> Case:
+def case_of(
+    stack: Stack,
+    relative: Callable[[Path], PurePosixPath],
+    remarks: tuple[str, ...] = (),
+    spacing_given: bool = False,
+) -> Case:
     """The case of a stack; its ``details`` hold what the reader and the writer need, in slice order.
 
-    ``remarks``: what is to be told about the whole series.
+    ``remarks``: what is to be told about the whole series. ``spacing_given``: by the user, so that none is missed.
     """
     first = stack.frames[0]
     record = first.record
@@ -29,7 +34,8 @@ def case_of(stack: Stack, relative: Callable[[Path], PurePosixPath], remarks: tu
     identifier = case_id(record["study"], record["series"], *stack.part, stack.time)
     folder = _common_folder([relative(path) for path in files])
     thickness, note = _thickness(stack, shape)
-    warnings = (*shape.warnings, *_remarks(stack, geometry, note), *remarks)
+    missed = geometry.spacing is None and not spacing_given
+    warnings = (*shape.warnings, *_remarks(stack, geometry, note, missed), *remarks)
     numbers = {path: index for index, path in enumerate(files)}
     details: dict[str, Json] = {
         "slices": [[numbers[frame.path], frame.number] for frame in stack.frames],
@@ -107,12 +113,12 @@ def _thickness(stack: Stack, shape: StackShape) -> tuple[float | None, str | Non
     return None, None
 
 
-def _remarks(stack: Stack, geometry: Geometry, note: str | None) -> list[str]:
+def _remarks(stack: Stack, geometry: Geometry, note: str | None, spacing_missed: bool) -> list[str]:
     record = stack.frames[0].record
     remarks = [] if note is None else [note]
-    if geometry.spacing is None and geometry.positions is not None and record["for"] is not None:
+    if spacing_missed and geometry.positions is not None and record["for"] is not None:
         remarks.append("no usable pixel spacing is stated: the case is refused unless --spacing gives one")
-    elif geometry.spacing is None:
+    elif spacing_missed:
         detector = " but that of the detector" if record["detector_spacing"] else ""
         remarks.append(f"no pixel spacing is stated{detector}: --spacing gives one, else pixels are taken as they are")
     if geometry.positions is None and record["modality"] in ("CT", "MR", "PT"):

@@ -25,10 +25,14 @@ _MAIN_STACK = 5
 
 @dataclass(frozen=True)
 class GroupRequest:
-    """``relative``: path of a source file below the output folder, for mirroring. ``select``: pairs of ``--select``."""
+    """``relative``: path of a source file below the output folder, for mirroring. ``select``: pairs of ``--select``.
+
+    ``spacing_given``: ``--spacing`` stands in where a series states none, so that is nothing to warn of.
+    """
 
     relative: Callable[[Path], PurePosixPath]
     select: tuple[tuple[str, str], ...] = ()
+    spacing_given: bool = False
 
 
 def group(records: Sequence[Record], request: GroupRequest) -> tuple[list[Case], list[LeftOut]]:
@@ -113,7 +117,7 @@ class _Sorter:
             if stack.problem is not None:
                 broken.append(stack)
                 continue
-            case = case_of(stack, self._request.relative, remarks)
+            case = case_of(stack, self._request.relative, remarks, self._request.spacing_given)
             cases.append(case)
             used.update(case.files)
         self.cases += cases

@@ -59,6 +59,27 @@ def test_the_mask_is_the_one_worked_out_by_hand(
         assert np.array_equal(segments.get(1, np.zeros_like(mask)), mask)
 
 
+@pytest.mark.parametrize("options", [[], ["--spacing", "1,1"]])
+def test_a_spacing_that_was_given_is_none_that_strict_misses(toys: Path, tmp_path: Path, options: list[str]) -> None:
+    stack = making.stack(making.phantom(3))
+    lone = making.stack(making.phantom(1, rows=30))[0]
+    for image in (*stack, lone):
+        del image.PixelSpacing
+    del lone.ImagePositionPatient, lone.ImageOrientationPatient, lone.FrameOfReferenceUID
+    lone.Modality, lone.SeriesInstanceUID = "CR", UID(f"{lone.SeriesInstanceUID}.1")
+    lone.SOPInstanceUID = lone.file_meta.MediaStorageSOPInstanceUID = UID(f"{lone.SOPInstanceUID}.1")
+    lone.SOPClassUID = lone.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1")
+    making.save_all(stack, tmp_path / "in" / "stack")
+    making.save(lone, tmp_path / "in" / "lone" / "image")
+    command = ["predict", str(tmp_path / "in"), "-m", str(toys / "brighter"), "-o", str(tmp_path / "out"), "--strict"]
+    run([*command, "--any-modality", *options])
+    cases = json.loads((tmp_path / "out" / "report.json").read_text())["cases"]
+    assert {case["name"]: case["status"] for case in cases} == dict.fromkeys(
+        ("lone", "stack"), "done" if options else "failed"
+    )
+    assert all(("spacing" in " ".join(case["warnings"])) is not bool(options) for case in cases)
+
+
 def test_inspect_says_what_predict_would_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = making.stack(making.phantom(8))
     del images[3]
