@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import click
 
+from segcli.cli.options import plugins_option
 from segcli.settings import Precision
 from segcli.training.options import SplitOptions
 
@@ -36,6 +37,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     show_default=True,
     help="What the network computes in.",
 )
+@plugins_option
 def calibrate(
     folder: str,
     dataset: Path,
@@ -44,6 +46,7 @@ def calibrate(
     or_none: bool,
     device: str,
     precision: Precision,
+    plugins_only: tuple[str, ...] | None,
     **split: Any,
 ) -> int:
     """Choose the gate of MODEL anew on DATASET, which must hold no case the model was trained on.
@@ -52,7 +55,7 @@ def calibrate(
     """  # fmt: skip
     from segcli.catalog import load_catalog  # noqa: PLC0415 - `segcli --help` stays light
 
-    catalog = load_catalog()
+    catalog = load_catalog(plugins_only)
     from segcli.cli.train import TrainingConsole, show_gate  # noqa: PLC0415
     from segcli.engine.device import choose_device, choose_precision  # noqa: PLC0415
     from segcli.training.loop import Hardware  # noqa: PLC0415

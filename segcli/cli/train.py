@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segcli.cli.options import plugins_option
 from segcli.cli.train_options import split_up, train_options
 from segcli.training.options import TrainOptions
 
@@ -37,8 +38,17 @@ LINE_EVERY = 10.0
     help="Model folder to start from (fine-tuning).",
 )
 @train_options
+@plugins_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def train(dataset: Path, model: str, output: Path, start: Path | None, quiet: bool, **values: Any) -> int:
+def train(
+    dataset: Path,
+    model: str,
+    output: Path,
+    start: Path | None,
+    plugins_only: tuple[str, ...] | None,
+    quiet: bool,
+    **values: Any,
+) -> int:
     """Train a network on DATASET: nnU-Net's raw layout, or folders images and masks of one name a case.
 
     What is left out is derived from the data and shown before training starts.
@@ -47,7 +57,7 @@ def train(dataset: Path, model: str, output: Path, start: Path | None, quiet: bo
     options = TrainOptions(dataset, output, model, start, card, split, recipe, run)
     from segcli.catalog import load_catalog  # noqa: PLC0415 - `segcli --help` stays light
 
-    catalog = load_catalog()
+    catalog = load_catalog(plugins_only)
     catalog.find(model)
     from segcli.engine.device import choose_device, choose_precision  # noqa: PLC0415
     from segcli.training.loop import Hardware, StoppedError  # noqa: PLC0415
