@@ -9,7 +9,7 @@ import click
 
 from segcli.cli.options import plugins_option
 from segcli.settings import Precision
-from segcli.training.options import SplitOptions
+from segcli.training.options import TOP_K, SplitOptions
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -27,7 +27,14 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     show_default=True,
     help="All cases, or the groups the card lists as validation.",
 )
-@click.option("--or-none", is_flag=True, help="Where no gate can be found, write a card without one.")
+@click.option("--or-none", is_flag=True, help="Where no gate (or empty filter) can be found, write a card without one.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(1),
+    default=TOP_K,
+    show_default=True,
+    help="Highest pixels of a slice that an empty filter averages.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resampling of groups.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
@@ -44,6 +51,7 @@ def calibrate(
     output: Path | None,
     part: Literal["all", "validation"],
     or_none: bool,
+    top_k: int,
     device: str,
     precision: Precision,
     plugins_only: tuple[str, ...] | None,
@@ -51,7 +59,8 @@ def calibrate(
 ) -> int:
     """Choose the gate of MODEL anew on DATASET, which must hold no case the model was trained on.
 
-    The card is changed only if a gate is found; gate.csv and gate.png show what every threshold would do.
+    The card is changed only if a gate is found; gate.csv and gate.png show what every threshold would do. A model
+    without a presence head gets an empty filter instead (empty_filter.csv), which makes no run faster.
     """  # fmt: skip
     from segcli.catalog import load_catalog  # noqa: PLC0415 - `segcli --help` stays light
 
@@ -63,10 +72,12 @@ def calibrate(
 
     chosen = choose_device(device)
     hardware = Hardware(chosen, choose_precision(precision, chosen))
-    options = CalibrateOptions(folder, dataset, output, SplitOptions(**split), part, or_none)
+    options = CalibrateOptions(folder, dataset, output, SplitOptions(**split), part, or_none, top_k)
     card, found, written = recalibrate(options, catalog, hardware, TrainingConsole(quiet=False).reading)
     show_gate(card, found)
     if not written:
-        click.echo("segcli: nothing was changed: more cases, or --or-none for a model without a gate", err=True)
+        click.echo(
+            "segcli: nothing was changed: more cases, or --or-none for a model without a gate or filter", err=True
+        )
         return 2
     return 0
