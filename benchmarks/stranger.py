@@ -123,7 +123,8 @@ class Environment:
         start = time.perf_counter()
         command = [str(self.bin / words[0]), *map(str, words[1:])]
         done = subprocess.run(command, cwd=self.work, env=environment, capture_output=True, text=True, check=False)
-        print(f"$ {words[0]} {' '.join(map(str, words[1:]))[:110]}  [{time.perf_counter() - start:.0f} s]", flush=True)
+        shown = "".join(c if c.isprintable() else " " for c in " ".join(map(str, words)))
+        print(f"$ {shown[:110]}  [{time.perf_counter() - start:.0f} s]", flush=True)
         must(done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
@@ -145,11 +146,12 @@ def a_model_of_ones_own(author: Environment, user: Environment, work: Path) -> N
     shutil.copy(HERE / "stranger_network.py", project / "src" / module / "network.py")
     author.run("pip", "install", "-q", "-e", f"{project}[test]")
     author.run("pytest", "-q", project / "tests")
-    author.run("python", "-c", GENERATE, work / "set", "120", "0")
+    author.run("python", "-c", GENERATE, work / "set", "80", "0")
     author.run("python", "-c", GENERATE, work / "unseen", "12", "1")
     trained = author.run(
-        "segcli", "train", work / "set", "-m", NAME, "-o", work / "trained", "--steps", "1200", "--batch", "32",
-        "--validation", "30", "--test", "10", "--option", "width=8", "--precision", "float32",
+        "segcli", "train", work / "set", "-m", NAME, "-o", work / "trained", "--steps", "300", "--batch", "16",
+        "--validate-every", "300", "--validation", "30", "--test", "6", "--rate", "0.01", "--average", "0.98",
+        "--option", "width=8", "--precision", "float32",
     )  # fmt: skip
     print("\n".join(line for line in trained.splitlines() if "gate" in line))
     shutil.copytree(work / "trained", project / "src" / module / "weights")
