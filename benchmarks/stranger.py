@@ -112,10 +112,12 @@ class Environment:
 
     def __init__(self, folder: Path, work: Path, *packages: str) -> None:
         self.bin, self.work = folder / "bin", work
-        if not (self.bin / "segcli").exists():
-            if not (self.bin / "pip").exists():
-                venv.create(folder, with_pip=True)
-            self.run("pip", "install", "-q", *packages)
+        if (self.bin / "segcli").exists():  # what an earlier walk left
+            self.run("pip", "uninstall", "-q", "-y", NAME, *(f"{name}-neighbour" for name in NEIGHBOURS))
+            return
+        if not (self.bin / "pip").exists():
+            venv.create(folder, with_pip=True)
+        self.run("pip", "install", "-q", *packages)
 
     def run(self, *words: str | Path) -> str:
         """Run a program of the environment; returns what it printed."""
