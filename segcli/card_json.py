@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segcli import contract
-from segcli.contract import Gate, ModelCard
+from segcli.contract import EmptyFilter, Gate, ModelCard
 from segcli.errors import ModelError, UsageError
 
 SCHEMA = 1
@@ -78,7 +78,15 @@ def _problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
     yield from _label_problems(card)
     yield from _intensity_problems(card.intensity)
     if card.gate is not None:
-        yield from _gate_problems(card.gate, len(card.labels))
+        yield from _threshold_problems("gate", card.gate, len(card.labels))
+        yield from _share_problems("gate.gated_empty", (card.gate.gated_empty,))
+    if card.empty_filter is not None:
+        yield from _threshold_problems("empty_filter", card.empty_filter, len(card.labels))
+        yield from _share_problems("empty_filter.emptied_empty", (card.empty_filter.emptied_empty,))
+        if card.empty_filter.top_k < 1:
+            yield "empty_filter.top_k", "must be at least 1"
+        if card.gate is not None:
+            yield "empty_filter", "stands beside a gate: a model has one or the other"
 
 
 def _tile_problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
@@ -125,12 +133,22 @@ def _intensity_problems(intensity: contract.Intensity) -> typing.Iterator[tuple[
         yield "intensity", "std must be positive"
 
 
-def _gate_problems(gate: Gate, labels: int) -> typing.Iterator[tuple[str, str]]:
+def _threshold_problems(field: str, found: Gate | EmptyFilter, labels: int) -> typing.Iterator[tuple[str, str]]:
     for name in ("threshold", "positives", "patients", "sensitivity", "lower_bound", "auroc"):
-        if len(getattr(gate, name)) != labels:
-            yield f"gate.{name}", f"must have {labels} entries, one a label"
-    if any(not 0 <= tau < 1 for tau in gate.threshold):
-        yield "gate.threshold", "must be at least 0 and less than 1"
+        values = getattr(found, name)
+        if len(values) != labels:
+            yield f"{field}.{name}", f"must have {labels} entries, one a label"
+        if name in ("positives", "patients") and any(count < 0 for count in values):
+            yield f"{field}.{name}", "must not be negative"
+    if any(not 0 <= tau < 1 for tau in found.threshold):
+        yield f"{field}.threshold", "must be at least 0 and less than 1"
+    for name in ("sensitivity", "lower_bound", "auroc"):
+        yield from _share_problems(f"{field}.{name}", getattr(found, name))
+
+
+def _share_problems(field: str, shares: tuple[float, ...]) -> typing.Iterator[tuple[str, str]]:
+    if any(not 0 <= share <= 1 for share in shares):
+        yield field, "must lie between 0 and 1"
 
 
 def _is_orientation(letters: str) -> bool:

@@ -71,6 +71,11 @@ class Catalog:
         )
 
 
+def installed_names() -> tuple[str, ...]:
+    """Names of all installed plugins, none of them imported."""
+    return tuple(sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)}))
+
+
 def load_catalog(only: Collection[str] | None = None) -> Catalog:
     """The catalog of this environment; ``only``: names of the plugins that may be imported, None for all.
 

@@ -78,6 +78,25 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class EmptyFilter:
+    """For a network without a presence head: what counts as an empty slice (of a 3-D model: as an empty stack).
+
+    A label is taken off a slice on which the mean of its ``top_k`` highest probabilities is below its ``threshold``; a
+    threshold of 0 never takes its label off. The rest is how the thresholds were found, as for a gate; ``positives``
+    are slices with the label, ``emptied_empty`` is the share of empty slices that lose every label.
+    """
+
+    top_k: int
+    threshold: tuple[float, ...]
+    positives: tuple[int, ...]
+    patients: tuple[int, ...]
+    sensitivity: tuple[float, ...]
+    lower_bound: tuple[float, ...]
+    auroc: tuple[float, ...]
+    emptied_empty: float
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What was trained, as ``config.json`` of a model folder states it.
 
@@ -105,6 +124,7 @@ class ModelCard:
     spacing: tuple[float, ...] | None = None
     orientation: str | None = None
     gate: Gate | None = None
+    empty_filter: EmptyFilter | None = None
     plugin_options: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     attribution: str = ""

@@ -29,9 +29,11 @@ class Job:
 class Outcome:
     """One case's line in manifest and report.
 
-    ``reason``: why skipped, failed or empty (gate, threshold). ``error``: class of :mod:`segcli.errors` of a failure.
+    ``reason``: why skipped, failed or empty (gate, threshold, post-processing). ``error``: class of
+    :mod:`segcli.errors` of a failure.
     ``volumes``: label name → pixels and mm³ (None where the source does not say how large a voxel is).
     ``presence``: label name → highest score of a tile; ``slice_presence``: label name → part → slice → score.
+    ``slices_emptied``: slices (of a 3-D model: stacks) on which the empty filter took off a label that was drawn.
     ``geometry``: an object a part, see the report's schema. ``seconds``: by stage. ``key``: what the mask was made
     from (input bytes, model, settings); ``stat``: size, mtime_ns and inode of each input file; ``sha256``: of the
     mask file.
@@ -53,6 +55,7 @@ class Outcome:
     geometry: tuple[Json, ...] = ()
     tiles: int = 0
     tiles_gated: int = 0
+    slices_emptied: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     key: str | None = None

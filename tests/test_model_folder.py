@@ -9,6 +9,11 @@ from segcli.engine.model import load_model
 from segcli.errors import ModelError
 from segcli.model_folder import load_model_folder, save_model_folder
 
+THRESHOLDS = {
+    "threshold": [0.1], "positives": [300], "patients": [9], "sensitivity": [1.0], "lower_bound": [0.99], "auroc": [1],
+}  # fmt: skip
+EMPTY_FILTER = THRESHOLDS | {"top_k": 5, "emptied_empty": 0.5}
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -25,6 +30,12 @@ def edited(folder, **changes):
 
 def test_a_card_survives_writing_and_reading(folder):
     card = load_model_folder(folder).card
+    assert parse_card(format_card(card)) == card
+
+
+def test_a_card_with_an_empty_filter_survives_too(folder):
+    card = parse_card(edited(folder, empty_filter=EMPTY_FILTER))
+    assert card.empty_filter is not None and card.empty_filter.threshold == (0.1,)
     assert parse_card(format_card(card)) == card
 
 
@@ -48,6 +59,21 @@ def test_a_card_survives_writing_and_reading(folder):
         ({"context_slices": 1, "spacing": [3, 1, 1, 1]}, "spacing must be 2 or 3 positive"),
         ({"intensity": {"kind": "window"}}, "intensity"),
         ({"intensity": {"kind": "window", "lo": 1}}, "lo"),
+        ({"gate": THRESHOLDS | {"gated_empty": 1.5}}, "gate.gated_empty must lie"),
+        ({"gate": THRESHOLDS | {"gated_empty": 0.5, "threshold": [1.0]}}, "gate.threshold must"),
+        ({"empty_filter": EMPTY_FILTER | {"top_k": 0}}, "empty_filter.top_k must"),
+        ({"empty_filter": EMPTY_FILTER | {"top_k": 2.5}}, "empty_filter: top_k must be a whole number"),
+        ({"empty_filter": EMPTY_FILTER | {"threshold": [0.1, 0.1]}}, "empty_filter.threshold must have 1 entries"),
+        ({"empty_filter": EMPTY_FILTER | {"threshold": [-0.1]}}, "empty_filter.threshold must"),
+        ({"empty_filter": EMPTY_FILTER | {"auroc": [1.01]}}, "empty_filter.auroc must"),
+        ({"empty_filter": EMPTY_FILTER | {"patients": [-1]}}, "empty_filter.patients must"),
+        ({"empty_filter": EMPTY_FILTER | {"emptied_empty": -0.1}}, "empty_filter.emptied_empty must"),
+        ({"empty_filter": THRESHOLDS | {"top_k": 5}}, "empty_filter: field 'emptied_empty' is missing"),
+        ({"empty_filter": EMPTY_FILTER | {"gated_empty": 0.5}}, "unknown field 'gated_empty'"),
+        (
+            {"empty_filter": EMPTY_FILTER, "gate": THRESHOLDS | {"gated_empty": 0.5}},
+            "empty_filter stands beside a gate",
+        ),
     ],
 )
 def test_the_field_that_is_wrong_is_named(folder, changes, named):

@@ -37,6 +37,7 @@ def outcome_of(case: Case, delivery: Delivery, result: Segmented, card: ModelCar
         geometry=geometry_of(delivery.parts),
         tiles=result.tiles,
         tiles_gated=result.tiles_gated,
+        slices_emptied=result.slices_emptied,
         seconds={"read": round(delivery.seconds, DECIMALS), "network": round(result.seconds, DECIMALS)},
         warnings=tuple(dict.fromkeys((*case.warnings, *delivery.warnings, *result.warnings, *notes))),
     )

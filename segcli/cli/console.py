@@ -133,6 +133,8 @@ class Console:
         parts += [f"{name} {_volume(found)}" for name, found in outcome.volumes.items() if found["pixels"]]
         if outcome.tiles:
             parts.append(f"gated {outcome.tiles_gated}/{outcome.tiles}")
+        if outcome.slices_emptied:
+            parts.append(f"emptied {outcome.slices_emptied} slices")
         self._out.print(" | ".join(parts), markup=False)
         for warning in outcome.warnings:
             self._out.print(f"{name} | warning: {printable(warning)}", markup=False)

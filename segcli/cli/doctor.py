@@ -7,13 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from segcli.cli.options import plugins_option
+
 LIBRARIES = (
     "torch", "numpy", "SimpleITK", "pydicom", "highdicom", "tifffile", "imagecodecs", "nibabel", "safetensors",
 )  # fmt: skip
 
 
 @click.command()
-def doctor() -> int:
+@plugins_option
+def doctor(plugins_only: tuple[str, ...] | None) -> int:
     """Versions, devices, readers, models: what a run needs. Exit code 2 if something is missing."""
     from segcli.catalog import load_catalog  # noqa: PLC0415 - `segcli --help` stays light
     from segcli.errors import SegcliError  # noqa: PLC0415
@@ -32,9 +35,13 @@ def doctor() -> int:
         troubles.append(str(error))
     for line in _dicom_decoders():
         click.echo(line)
-    catalog = load_catalog()
+    catalog = load_catalog(plugins_only)
     for entry in catalog.models.values():
         click.echo(f"model {entry.name}: {'ready' if entry.default else 'needs a model folder'}")
+    for name in catalog.left_out:
+        click.echo(f"model {name}: not loaded")
+    for name in catalog.left_out:
+        click.echo(f"model {name}: not loaded")
     troubles += [f"model {item.name} of {item.distribution}: {item.reason}" for item in catalog.broken]
     for trouble in troubles:
         click.echo(f"TROUBLE: {trouble}")

@@ -13,6 +13,7 @@ import rich.box
 import rich.console
 from rich.table import Table
 
+from segcli.cli.options import plugins_option
 from segcli.cli.train_options import NamedLabel
 from segcli.errors import UsageError
 
@@ -37,6 +38,7 @@ _THERE = click.Path(path_type=Path, exists=True)
 @click.option("--only-predicted", is_flag=True, help="References without a prediction are left out, not failed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--log-paths", is_flag=True, help="Names of cases also where the output is not a terminal.")
+@plugins_option
 def evaluate(
     predictions: Path,
     references: Path,
@@ -57,7 +59,7 @@ def evaluate(
 
     if not no_surface and not surfaces.is_available():
         raise UsageError(surfaces.MISSING)
-    names = {**_names(references, how["model"]), **dict(how["labels"])}
+    names = {**_names(references, how["model"], how["plugins_only"]), **dict(how["labels"])}
     options = room.EvaluateOptions(
         predictions, references, how["ungated"], None if no_surface else tolerance, names, how["only_predicted"]
     )
@@ -76,14 +78,14 @@ def evaluate(
     return found.exit_code
 
 
-def _names(references: Path, model: str | None) -> Mapping[int, str]:
+def _names(references: Path, model: str | None, plugins_only: tuple[str, ...] | None) -> Mapping[int, str]:
     """Label number → name from the card, else from a dataset.json beside the references."""
     if model is not None:
         from segcli.catalog import load_catalog  # noqa: PLC0415
         from segcli.engine.model import resolve_folder  # noqa: PLC0415
         from segcli.model_folder import load_model_folder  # noqa: PLC0415
 
-        card = load_model_folder(resolve_folder(model, load_catalog())).card
+        card = load_model_folder(resolve_folder(model, load_catalog(plugins_only))).card
         return {label.value: label.name for label in card.labels}
     from segcli.training.layout import DESCRIPTION, read_layout  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from segcli.catalog import Catalog, load_catalog
+from segcli.catalog import Catalog, installed_names, load_catalog
 from segcli.cli.options import plugins_option
 from segcli.errors import UsageError
 
@@ -71,8 +71,7 @@ def new_model(name: str, gated: bool, output: Path | None) -> None:
     from segcli.scaffold import write_scaffold  # noqa: PLC0415 - only here
 
     folder = Path(name) if output is None else output
-    taken = load_catalog()
-    if name in taken.models or name in {item.name for item in taken.broken}:
+    if name in installed_names():
         raise UsageError(f"a model called {name!r} is installed already: choose another name")
     for path in write_scaffold(name, folder, gated=gated):
         click.echo(str(path))
@@ -83,14 +82,15 @@ def new_model(name: str, gated: bool, output: Path | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--card", type=click.Path(path_type=Path), help="What the file cannot know, as JSON.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The new model folder.")
-def wrap_model(file: Path, card: Path | None, output: Path) -> None:
+@plugins_option
+def wrap_model(file: Path, card: Path | None, output: Path, plugins_only: tuple[str, ...] | None) -> None:
     """Make a model folder of an exported TorchScript or ONNX file. The file is a program, and it is run."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} is there and not empty: choose another -o")
     from segcli.model_folder import save_model_folder  # noqa: PLC0415 - torch comes with them
     from segcli.wrap import wrap  # noqa: PLC0415
 
-    wrapped = wrap(file, card, load_catalog())
+    wrapped = wrap(file, card, load_catalog(plugins_only))
     save_model_folder(output, wrapped.card, wrapped.state)
     for warning in wrapped.warnings:
         click.echo(f"warning: {warning}", err=True)

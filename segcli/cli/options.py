@@ -152,7 +152,7 @@ _OPTIONS = (
     click.option("--batch", type=AutoInt(), default="auto", show_default=True, help="Tiles a batch."),
     click.option("--overlap", type=Real(0, 0.75), help="Share of the tile; default: the card's."),
     click.option("--gate", type=Gate(), default="auto", show_default=True,
-                 help="auto: the card's thresholds (off if it has none)."),
+                 help="auto: the card's thresholds, of a gate or an empty filter (off if it has none)."),
     click.option("--memory", type=Bytes(), default="2G", show_default=True, help="Budget of reading ahead."),
     click.option("--max-pixels", type=click.IntRange(1), default=_D.max_pixels, show_default=True,
                  help="Most pixels of one image held in memory."),

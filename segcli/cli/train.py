@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segcli.cli.options import plugins_option
 from segcli.cli.train_options import split_up, train_options
 from segcli.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from segcli.contract import ModelCard
+    from segcli.contract import EmptyFilter, ModelCard
     from segcli.training.calibrate import Calibration
     from segcli.training.history import Row
     from segcli.training.loop import Hardware
@@ -37,8 +38,17 @@ LINE_EVERY = 10.0
     help="Model folder to start from (fine-tuning).",
 )
 @train_options
+@plugins_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def train(dataset: Path, model: str, output: Path, start: Path | None, quiet: bool, **values: Any) -> int:
+def train(
+    dataset: Path,
+    model: str,
+    output: Path,
+    start: Path | None,
+    plugins_only: tuple[str, ...] | None,
+    quiet: bool,
+    **values: Any,
+) -> int:
     """Train a network on DATASET: nnU-Net's raw layout, or folders images and masks of one name a case.
 
     What is left out is derived from the data and shown before training starts.
@@ -47,7 +57,7 @@ def train(dataset: Path, model: str, output: Path, start: Path | None, quiet: bo
     options = TrainOptions(dataset, output, model, start, card, split, recipe, run)
     from segcli.catalog import load_catalog  # noqa: PLC0415 - `segcli --help` stays light
 
-    catalog = load_catalog()
+    catalog = load_catalog(plugins_only)
     catalog.find(model)
     from segcli.engine.device import choose_device, choose_precision  # noqa: PLC0415
     from segcli.training.loop import Hardware, StoppedError  # noqa: PLC0415
@@ -150,7 +160,10 @@ class TrainingConsole:
 
 def show_gate(card: ModelCard, calibration: Calibration) -> None:
     """Thresholds with what is known about them, or why there is no gate."""
-    gate = calibration.gate
+    gate, empty_filter = calibration.gate, calibration.empty_filter
+    if empty_filter is not None:
+        _show_filter(card, empty_filter)
+        return
     if gate is None:
         click.echo(calibration.reason)
         return
@@ -161,6 +174,18 @@ def show_gate(card: ModelCard, calibration: Calibration) -> None:
             f"(95 % lower bound {gate.lower_bound[index]:.2%} if tiles were independent), AUROC {gate.auroc[index]:.4f}"
         )
     click.echo(f"gate: {gate.gated_empty:.0%} of empty tiles skip the decoder")
+
+
+def _show_filter(card: ModelCard, found: EmptyFilter) -> None:
+    unit = "slices" if card.spatial_dims == 2 else "stacks"
+    for index, label in enumerate(card.labels):
+        click.echo(
+            f"empty filter {label.name}: threshold {found.threshold[index]:g} on the mean of the {found.top_k} highest "
+            f"probabilities keeps {found.sensitivity[index]:.2%} of {found.positives[index]} {unit} with it, of "
+            f"{found.patients[index]} groups (95 % lower bound {found.lower_bound[index]:.2%} if {unit} were "
+            f"independent), AUROC {found.auroc[index]:.4f}"
+        )
+    click.echo(f"empty filter: {found.emptied_empty:.0%} of empty {unit} lose every label; no computing is saved")
 
 
 def _listen() -> list[int]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segcli.contract import GatedNetwork, ModelCard
 from segcli.engine.device import accumulators_device, choose_batch, choose_device, choose_precision
+from segcli.engine.empty_filter import filter_for, refuse_too_large
 from segcli.engine.gate import thresholds
 from segcli.engine.infer import Inference
 from segcli.engine.pipeline import Pipeline, is_out_of_memory
@@ -35,8 +36,10 @@ class Segmented:
 
     ``masks``: one a part, empty where the parts went to sinks. ``counts``: per part, label value → pixels.
     ``presence``: label name → the highest score of its tiles; None without a head. ``slice_presence``: the same per
-    part and unit (slice of a 2-D model). ``seconds``: time in the network, shared by tile count. ``empty_reason``: why
-    no label was found (``gate`` or ``threshold``), None if one was.
+    part and unit (slice of a 2-D model). ``slices_emptied``: units on which the empty filter took a label off that had
+    been drawn; ``filter_scores``: what it judged by, as ``slice_presence``; None without a filter. ``seconds``: time in
+    the network, shared by tile count. ``empty_reason``: why no label was found (``gate``, ``threshold``, or
+    ``post-processing`` where the filter took the last one off), None if one was.
     """
 
     masks: tuple[LabelMap, ...]
@@ -48,6 +51,8 @@ class Segmented:
     seconds: float
     warnings: tuple[str, ...]
     empty_reason: str | None
+    slices_emptied: int = 0
+    filter_scores: tuple[tuple[Mapping[str, float], ...], ...] | None = None
 
 
 class Host(Protocol[K_contra]):
@@ -91,6 +96,7 @@ class Segmenter:
         self.precision: Precision = choose_precision(settings.precision, self.device)
         self.batch = choose_batch(settings.batch, self.device, card.tile)
         self.taus = thresholds(card, network, settings.gate)
+        self.empty_filter = filter_for(card, settings.gate)
         self._inference = Inference(network, card, self.taus).to(self.device, self.precision)
         self._window = torch.from_numpy(window([t - 2 * m for t, m in zip(card.tile, card.margin, strict=True)]))
         self._largest = max(label.value for label in card.labels)
@@ -112,6 +118,8 @@ class Segmenter:
             for number, part in enumerate(parts):
                 prepared = prepare(part, self.card, self.settings.spacing, self.settings.max_pixels)
                 layout = Layout.of(prepared.unit_grid, self.card, self.settings.overlap)
+                if self.empty_filter is not None:
+                    refuse_too_large(layout, self.card, self.settings.max_pixels)
                 work.parts.append(PartWork(prepared, layout, self._largest, host.sink(key, number)))
                 work.tiles += prepared.units * layout.count
                 work.warnings |= dict.fromkeys(prepared.warnings)
@@ -126,7 +134,7 @@ class Segmenter:
     def tiles(self, work: Work) -> Iterator[Tile]:
         """All tiles of a case in order, until it has an error."""
         for part in work.parts:
-            blend = Blend(self.card, self._window_for(part.prepared, part.layout))
+            blend = Blend(self.card, self._window_for(part.prepared, part.layout), self.empty_filter)
             for index in range(part.prepared.units):
                 if work.error is not None:
                     return
@@ -154,14 +162,11 @@ class Segmenter:
         counts = tuple(
             {label.value: int(part.counts[label.value]) for label in self.card.labels} for part in work.parts
         )
-        scores = [[score for score in part.presence if score is not None] for part in work.parts]
         presence = slice_presence = None
         if isinstance(self._inference.network, GatedNetwork):
-            slice_presence = tuple(
-                tuple(dict(zip(names, score.tolist(), strict=True)) for score in units) for units in scores
-            )
-            highest = torch.stack([score for units in scores for score in units]).amax(dim=0)
-            presence = dict(zip(names, highest.tolist(), strict=True))
+            slice_presence = _by_name([part.presence for part in work.parts], names)
+            highest = [max(units[name] for part in slice_presence for units in part) for name in names]
+            presence = dict(zip(names, highest, strict=True))
         found = any(count for part in counts for count in part.values())
         return Segmented(
             masks=tuple(mask for mask in finished if mask is not None),
@@ -172,7 +177,11 @@ class Segmenter:
             tiles_gated=work.gated,
             seconds=work.seconds,
             warnings=tuple(work.warnings),
-            empty_reason=None if found else ("gate" if work.gated == work.tiles else "threshold"),
+            empty_reason=None if found else _why_empty(work),
+            slices_emptied=work.emptied,
+            filter_scores=None
+            if self.empty_filter is None
+            else _by_name([part.filter_scores for part in work.parts], names),
         )
 
 
@@ -226,6 +235,20 @@ class _Stream:
         while self._waiting and self._waiting[0][0].finished:
             work, parts = self._waiting.popleft()
             yield work.key, self._segmenter.outcome(work, parts)
+
+
+def _by_name(
+    parts: Sequence[Sequence[Tensor | None]], names: Sequence[str]
+) -> tuple[tuple[Mapping[str, float], ...], ...]:
+    return tuple(
+        tuple(dict(zip(names, score.tolist(), strict=True)) for score in units if score is not None) for units in parts
+    )
+
+
+def _why_empty(work: Work) -> str:
+    if work.gated == work.tiles:
+        return "gate"
+    return "post-processing" if work.emptied else "threshold"
 
 
 def _own_error(error: Exception) -> CaseError:

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segcli.contract import Features, ModelCard
+from segcli.contract import EmptyFilter, Features, ModelCard
+from segcli.engine.empty_filter import HeldUnit
 from segcli.engine.prepare import Prepared
 from segcli.engine.stitch import Stitch
 from segcli.engine.strips import Strips
@@ -23,15 +24,16 @@ from segcli.image import BandSink, BandSource, LabelMap
 
 @dataclass(frozen=True)
 class Blend:
-    """What all units blend with: the card, the window on the device that holds the accumulators."""
+    """What all units blend with: the card, the window on the device that holds the accumulators, and what is empty."""
 
     card: ModelCard
     window: Tensor
+    empty_filter: EmptyFilter | None = None
 
 
 @dataclass
 class Work:
-    """A case: ``batch`` is the run's until memory forces a smaller one on it."""
+    """A case: ``batch`` is the run's until memory forces a smaller one on it. ``emptied``: units that lost a label."""
 
     key: Any
     parts: list[PartWork]
@@ -39,6 +41,7 @@ class Work:
     tiles: int = 0
     done: int = 0
     gated: int = 0
+    emptied: int = 0
     seconds: float = 0.0
     warnings: dict[str, None] = field(default_factory=dict)
     error: CaseError | None = None
@@ -66,6 +69,7 @@ class PartWork:
         self.layout = layout
         self.counts = np.zeros(largest + 1, np.int64)
         self.presence: list[Tensor | None] = [None] * prepared.units
+        self.filter_scores: list[Tensor | None] = [None] * prepared.units
         self._sink = sink
         self._direct = sink is not None and not prepared.turned
         dtype = np.uint8 if largest <= 255 else np.uint16
@@ -111,6 +115,7 @@ class Unit:
             part.layout.size, blend.window, card.network_outputs, background=card.activation != "sigmoid"
         )
         self._back = WayBack(part.layout, part.prepared.unit_stored, card)
+        self._held = None if blend.empty_filter is None else HeldUnit(blend.empty_filter, part.layout, card)
 
     def tiles(self, device: torch.device) -> Iterator[Tile]:
         """All tiles, row of tiles by row of tiles; rows are read as they are needed."""
@@ -138,7 +143,18 @@ class Unit:
 
     def _advance(self, start: int | None) -> None:
         probabilities = self._stitch.advance(start)
-        final = self._back.add(self._stitch.start, probabilities)
+        if self._held is None:
+            self._give(self._stitch.start, probabilities)
+            return
+        self._held.add(self._stitch.start, probabilities)
+        if start is None:
+            self._part.filter_scores[self._index] = self._held.scores()
+            self.work.emptied += self._held.close()
+            for stop, band in self._held.bands():
+                self._give(stop, band)
+
+    def _give(self, stop: int, probabilities: Tensor | None) -> None:
+        final = self._back.add(stop, probabilities)
         if final is not None:
             self._part.take(self._index, *final)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import random
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +33,24 @@ def process_settings(*, seeds: bool) -> list[Setting]:
         settings.append(
             Setting("alarm clocks", lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, lambda _: signal.alarm(0))
         )
+    settings += _interpreter_settings()
     if seeds:
         settings.append(Setting("Python's random seed", random.getstate, random.setstate))
+        if "numpy" in sys.modules:  # who imports it later finds a fresh seed
+            settings.append(Setting("numpy's random seed", _numpy_seed, _write_numpy_seed))
     return settings
+
+
+def _interpreter_settings() -> list[Setting]:
+    return [
+        Setting("sys.path", lambda: list(sys.path), _write_path),
+        Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+        Setting("the umask", _umask, os.umask),
+        Setting("the warnings filters", lambda: list(warnings.filters), _write_warnings_filters),
+        Setting("the locale", lambda: locale.setlocale(locale.LC_ALL), lambda v: locale.setlocale(locale.LC_ALL, v)),
+        Setting("multiprocessing's start method", _start_method, _write_start_method),
+        Setting("numpy's handling of errors", _numpy_errors, _write_numpy_errors),
+    ]
 
 
 def torch_settings(torch: Any, *, seeds: bool) -> list[Setting]:
@@ -93,6 +110,53 @@ def copy_of(value: Any) -> Any:
 def same(one: Any, other: Any) -> bool:
     """Also for tensors."""
     return bool((one == other).all()) if hasattr(one, "all") else bool(one == other)
+
+
+def _write_path(value: list[str]) -> None:
+    sys.path[:] = value
+
+
+def _umask() -> int:
+    """It can only be read by setting it; to the strictest, for a file another thread makes in between."""
+    value = os.umask(0o077)
+    os.umask(value)
+    return value
+
+
+def _write_warnings_filters(value: list[Any]) -> None:
+    warnings.resetwarnings()  # drops what Python remembers of the filters, too
+    warnings.filters[:] = value  # type: ignore[index]
+
+
+def _start_method() -> str | None:
+    """None where it is not chosen yet, or where nobody uses the module."""
+    module = sys.modules.get("multiprocessing")
+    return None if module is None else module.get_start_method(allow_none=True)
+
+
+def _write_start_method(value: str | None) -> None:
+    sys.modules["multiprocessing"].set_start_method(value, force=True)
+
+
+NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+"""What numpy does with errors of arithmetic when it has just been imported."""
+
+
+def _numpy_errors() -> Mapping[str, str]:
+    return sys.modules["numpy"].geterr() if "numpy" in sys.modules else NUMPY_ERRORS
+
+
+def _write_numpy_errors(value: Mapping[str, str]) -> None:
+    sys.modules["numpy"].seterr(**value)
+
+
+def _numpy_seed() -> tuple[Any, ...]:
+    kind, numbers, *rest = sys.modules["numpy"].random.get_state()
+    return (kind, tuple(numbers.tolist()), *rest)
+
+
+def _write_numpy_seed(value: tuple[Any, ...]) -> None:
+    sys.modules["numpy"].random.set_state(value)
 
 
 def _write_environment(value: Mapping[str, str]) -> None:

@@ -64,6 +64,7 @@ def report_content(facts: RunFacts, report: Report) -> Json:
         "counts": dict(report.counts),
         "tiles": sum(outcome.tiles for outcome in report.outcomes),
         "tiles_gated": sum(outcome.tiles_gated for outcome in report.outcomes),
+        "slices_emptied": sum(outcome.slices_emptied for outcome in report.outcomes),
         "seconds": {**report.seconds, **_stages(report)},
         "pending": list(report.pending),
         "cases": [told_case(outcome) for outcome in report.outcomes],

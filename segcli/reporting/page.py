@@ -77,6 +77,8 @@ def _facts(content: Json) -> Iterator[tuple[str, object]]:
     yield "seconds", ", ".join(f"{name} {value:g}" for name, value in content["seconds"].items())
     if content["tiles"]:
         yield "tiles turned away by the gate", f"{content['tiles_gated']} of {content['tiles']}"
+    if content.get("slices_emptied"):  # a report of an earlier version has none
+        yield "slices on which the empty filter took a label off", content["slices_emptied"]
     yield "settings", ", ".join(f"{name} {value}" for name, value in content["settings"].items())
     if content["pending"]:
         yield "cases not begun", len(content["pending"])

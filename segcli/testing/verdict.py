@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from segcli.catalog import Catalog, load_catalog
+from segcli.catalog import Catalog, installed_names, load_catalog
 from segcli.contract import ModelPlugin
 from segcli.errors import SegcliError
 from segcli.model_folder import load_model_folder, load_weights
@@ -95,7 +95,8 @@ def check_plugin(plugin: ModelPlugin, origin: str | None = None) -> Verdict:
     ``origin``: ``module:object`` for the light-import check; found by itself for an installed plugin.
     """
     if origin is None:
-        entry = load_catalog().models.get(plugin.name)
+        known = load_catalog({plugin.name} & set(installed_names()))  # the neighbours stay asleep
+        entry = known.models.get(plugin.name)
         origin = entry.origin if entry is not None and entry.plugin is plugin else None
     try:
         card = plugin.example()

@@ -7,12 +7,12 @@ Crops of one patient are alike; therefore patients are resampled, and the lower 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.contract import Gate
+from segcli.contract import EmptyFilter, Gate
 
 SENSITIVITY = 0.999
 """Positive crops the threshold must keep: none may be lost below 1,000 of them."""
@@ -24,10 +24,14 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Calibration:
-    """``gate`` is None where the validation set cannot carry one; ``reason`` then says why, else it is empty."""
+    """``gate`` is None where the validation set cannot carry one; ``reason`` then says why, else it is empty.
+
+    For a network without a presence head ``empty_filter`` stands in the place of the gate.
+    """
 
     gate: Gate | None
     reason: str
+    empty_filter: EmptyFilter | None = None
 
 
 def calibrate_gate(
@@ -63,6 +67,21 @@ def calibrate_gate(
         gated_empty=float(turned_away[empty].mean()) if empty.any() else 0.0,
     )
     return Calibration(gate, "")
+
+
+def calibrate_filter(
+    score: NDArray[np.float64], present: NDArray[np.bool_], patient: NDArray[np.int64], top_k: int, seed: int = 0
+) -> Calibration:
+    """An empty filter by the rule of the gate; what was a crop is a slice (of a 3-D model: a stack).
+
+    ``score``: ``[slice, label]``, mean of the ``top_k`` highest probabilities. The rest as :func:`calibrate_gate`.
+    """
+    found = calibrate_gate(score, present, patient, seed)
+    if found.gate is None:
+        reason = found.reason.replace("no gate", "no empty filter").replace("positive crops of", "slices with")
+        return Calibration(None, reason)
+    values = {item.name: getattr(found.gate, item.name) for item in fields(found.gate)}
+    return Calibration(None, "", EmptyFilter(top_k=top_k, emptied_empty=values.pop("gated_empty"), **values))
 
 
 def resampled_threshold(

@@ -24,11 +24,12 @@ LARGEST_HALF = 65504.0
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A gate, or why there is none, and on how many tiles, how many of them empty, that rests."""
+    """A gate, or why there is none, and on how many tiles (``unit``), how many of them empty, that rests."""
 
     calibration: Calibration
     tiles: int = 0
     empty: int = 0
+    unit: str = "tiles"
 
 
 def stored_state(network: nn.Module, kind: str) -> dict[str, Tensor]:
@@ -55,7 +56,13 @@ def calibrate(
 ) -> Calibrated:
     """Choose the gate on ``examples`` and leave its curve in ``folder``. ``how``: ``seed`` and ``fewest_present``."""
     if not isinstance(network, GatedNetwork):
-        return Calibrated(Calibration(None, "no gate: the network has no presence head (--option presence=true)"))
+        return Calibrated(
+            Calibration(
+                None,
+                "no gate: the network has no presence head (--option presence=true); "
+                "`segcli calibrate` can choose an empty filter",
+            )
+        )
     if not examples:
         return Calibrated(Calibration(None, "no gate: there is no validation case to choose its thresholds on"))
     scores = tile_scores(network, card, examples, hardware, int(how["fewest_present"]))

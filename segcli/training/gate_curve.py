@@ -14,6 +14,7 @@ from segcli.training.presence import TileScores
 
 NAME = "gate.csv"
 POINTS = 400
+GATE_WORDS = ("tiles_gated", "empty_tiles_gated")
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ def gate_curve(scores: TileScores) -> GateCurve:
     )
 
 
-def format_curve(curve: GateCurve, labels: Sequence[str]) -> str:
-    """CSV text."""
+def format_curve(curve: GateCurve, labels: Sequence[str], words: tuple[str, str] = GATE_WORDS) -> str:
+    """CSV text; ``words``: what the shares of all and of empty tiles or slices are called."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["threshold", "tiles_gated", "empty_tiles_gated", *(f"sensitivity {name}" for name in labels)])
+    writer.writerow(["threshold", *words, *(f"sensitivity {name}" for name in labels)])
     for row in zip(curve.threshold, curve.gated, curve.gated_empty, *curve.sensitivity.T, strict=True):
         writer.writerow([f"{value:.6g}" for value in row])
     return stream.getvalue()

@@ -70,6 +70,10 @@ class RecipeOptions:
     rotation: float = 15.0
 
 
+TOP_K = 50
+"""Pixels of a slice an empty filter averages: few enough for a small object, too many for a stray pixel."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """Where it runs and what it leaves behind. ``checkpoint_every``, ``validate_every``: steps."""

@@ -91,7 +91,9 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
     if start is None:
         card = _card(options, derive_card(train, values, layout, options.card, entry.name), catalog)
     else:
-        card = replace(start.card, name=options.card.name or start.card.name, gate=None, metrics={}, sha256="")
+        card = replace(
+            start.card, name=options.card.name or start.card.name, gate=None, empty_filter=None, metrics={}, sha256=""
+        )
         _check_labels(card, values)
     return Plan(
         card=card,

@@ -1,4 +1,7 @@
-"""A model's gate, chosen anew on a site's own data: other scanners, other patients, another share of empty slices."""
+"""A model's gate, chosen anew on a site's own data: other scanners, other patients, another share of empty slices.
+
+A model without a presence head gets an empty filter in its place.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,18 @@ from typing import Any, Literal
 
 from segcli.card_json import format_card
 from segcli.catalog import Catalog
-from segcli.contract import ModelCard
+from segcli.contract import GatedNetwork, ModelCard
 from segcli.engine.model import load_model
 from segcli.errors import UsageError
 from segcli.formats.atomic import write_bytes_atomically
 from segcli.model_folder import CARD_NAME, WEIGHTS_NAME
 from segcli.training.calibrate import Calibration
 from segcli.training.examples import Example, label_values
+from segcli.training.filter_scores import choose_filter
 from segcli.training.finish import Calibrated, calibrate
 from segcli.training.layout import read_layout
 from segcli.training.loop import Hardware, Recipe
-from segcli.training.options import SplitOptions
+from segcli.training.options import TOP_K, SplitOptions
 from segcli.training.planning import groups_of
 from segcli.training.source import read_all
 
@@ -32,7 +36,7 @@ class CalibrateOptions:
     """One call of ``segcli calibrate``. ``output``: a new folder, or None to change ``model`` itself.
 
     ``part``: all groups of the data set, or those the card lists as validation. ``or_none``: where no gate can be
-    found, write a card without one instead of leaving everything as it is.
+    found, write a card without one instead of leaving everything as it is. ``top_k``: pixels an empty filter averages.
     """
 
     model: str
@@ -41,6 +45,7 @@ class CalibrateOptions:
     split: SplitOptions = field(default_factory=SplitOptions)
     part: Literal["all", "validation"] = "all"
     or_none: bool = False
+    top_k: int = TOP_K
 
 
 def recalibrate(
@@ -69,12 +74,16 @@ def recalibrate(
         "seed": options.split.seed,
         "fewest_present": recipe.get("fewest_present", Recipe.fewest_present) if isinstance(recipe, dict) else 5,
     }
-    found = calibrate(loaded.network, replace(card, gate=None), chosen, hardware, how, folder)
-    gate = found.calibration.gate
-    if gate is None and not options.or_none:
+    bare = replace(card, gate=None, empty_filter=None)
+    if isinstance(loaded.network, GatedNetwork):
+        found = calibrate(loaded.network, bare, chosen, hardware, how, folder)
+    else:
+        found = choose_filter(loaded.network, bare, chosen, hardware, (options.top_k, options.split.seed), folder)
+    gate, empty_filter = found.calibration.gate, found.calibration.empty_filter
+    if gate is None and empty_filter is None and not options.or_none:
         return card, found.calibration, False
     training = {**card.training, "calibration": _record(layout.name, chosen, found, hardware)}
-    card = replace(card, gate=gate, training=json.loads(json.dumps(training)))
+    card = replace(card, gate=gate, empty_filter=empty_filter, training=json.loads(json.dumps(training)))
     if options.output is not None:
         shutil.copyfile(loaded.folder.weights, folder / WEIGHTS_NAME)
     write_bytes_atomically(folder / CARD_NAME, format_card(card).encode("utf-8"))
@@ -98,8 +107,8 @@ def _record(name: str, examples: list[Example], found: Calibrated, hardware: Har
         "data": name,
         "cases": len(examples),
         "groups": len({example.group for example in examples}),
-        "tiles": found.tiles,
-        "empty_tiles": found.empty,
+        found.unit: found.tiles,
+        f"empty_{found.unit}": found.empty,
         "hardware": {"device": hardware.device.type, "precision": hardware.precision},
         **({"no_gate": found.calibration.reason} if found.calibration.reason else {}),
     }

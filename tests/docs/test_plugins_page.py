@@ -18,6 +18,8 @@ from segcli.catalog import build_catalog
 from segcli.engine.model import load_model
 from segcli.model_folder import save_model_folder
 from segcli.testing import CHECKS, check_plugin
+from segcli.testing.subject import Subject
+from segcli.testing.verdict import run_check
 from segcli.wrap import ASKED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -34,7 +36,7 @@ def files() -> dict[str, str]:
 def rows(text: str) -> list[str]:
     """First cells of all tables."""
     cells = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
-    return [cell for cell in cells if cell not in ("member", "field", "check")]
+    return [cell for cell in cells if cell not in ("member", "field", "check", "model")]
 
 
 def words(text: str) -> set[str]:
@@ -57,6 +59,51 @@ def test_the_example_keeps_the_contract_and_gives_a_mask(tmp_path: Path, monkeyp
     loaded = load_model(str(tmp_path / "model"), catalog)
     assert segcli.segment(np.zeros((40, 37)), loaded).pixels.shape == (1, 40, 37)
     assert importlib.import_module("bright_spots").plugin is plugin
+
+
+KINDS = {
+    "two channels": ({'channels=("grey",)': 'channels=("T1", "FLAIR")'}, (5, 2, 40, 37)),
+    "neighbours": ({"tile=(32, 32)": "context_slices=1, tile=(32, 32)"}, (5, 40, 37)),
+    "sigmoid": (
+        {
+            "labels=(Label(1": 'labels=(Label(2, "halo", (0, 0, 255)), Label(1',
+            "tile=(32": 'activation="sigmoid", threshold=0.4, tile=(32',
+        },
+        (5, 40, 37),
+    ),
+    "three-dimensional": (
+        {
+            "spatial_dims=2": "spatial_dims=3", "spatial_dims != 2": "spatial_dims != 3", "Conv2d": "Conv3d",
+            "tile=(32, 32)": "tile=(8, 32, 32)", "overlap=(8, 8)": "overlap=(2, 8, 8)",
+            "margin=(0, 0)": "margin=(0, 0, 0)", "max_pool2d": "max_pool3d", "dim=(2, 3)": "dim=(2, 3, 4)",
+        },
+        (5, 40, 37),
+    ),
+}  # fmt: skip
+"""What the page's table says has to be changed in its example; an image's shape."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_becomes_another_kind_as_the_page_says(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes, shape = KINDS[kind]
+    name = "spots_" + re.sub("[^a-z]", "_", kind)
+    text = files()["bright_spots.py"]
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    catalog = build_catalog([EntryPoint("bright-spots", f"{name}:plugin", contract.ENTRY_POINT_GROUP)])
+    plugin = catalog.find("bright-spots").plugin
+    card = plugin.example()
+    for check in ("card builds", "sizes", "shape and range", "encode and decode", "presence", "training outputs"):
+        found = run_check(check, Subject(plugin, card))
+        assert found.status == "passed", found
+    save_model_folder(tmp_path / "model", card, plugin.build(card).state_dict())
+    loaded = load_model(str(tmp_path / "model"), catalog)
+    assert segcli.segment(np.zeros(shape), loaded).pixels.shape == (5, 40, 37)
 
 
 def test_every_field_of_the_card_is_explained() -> None:

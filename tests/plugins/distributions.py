@@ -26,7 +26,8 @@ logging.basicConfig()  # keeps the stream it finds
 """ + OBJECT.format(name="noisy")
 
 HOSTILE = """
-import os, random, signal, sys
+import locale, multiprocessing, os, random, signal, sys, warnings
+import numpy
 import torch
 torch.set_num_threads(torch.get_num_threads() + 3)
 torch.set_default_dtype(torch.float64)
@@ -45,6 +46,15 @@ signal.signal(signal.SIGTERM, lambda *_: None)
 os.environ["LD_PRELOAD"] = "/nonexistent.so"
 os.chdir("/")
 sys.excepthook = print
+sys.path.insert(0, "/nowhere")
+sys.setrecursionlimit(sys.getrecursionlimit() + 100)
+os.umask(0o027 if os.umask(0) != 0o027 else 0o022)
+warnings.simplefilter("ignore")
+warnings.simplefilter("error", UserWarning)
+multiprocessing.set_start_method("spawn" if multiprocessing.get_start_method(True) == "fork" else "fork", force=True)
+numpy.random.seed(13)
+numpy.seterr(all="raise")
+locale.setlocale(locale.LC_ALL, "C.UTF-8" if locale.setlocale(locale.LC_ALL) == "C" else "C")
 """ + OBJECT.format(name="hostile")
 
 INTERRUPTS = "raise KeyboardInterrupt"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import locale
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -153,3 +156,40 @@ def test_only_names_that_are_there_can_be_pinned() -> None:
         catalog.find("unet3p")
     with pytest.raises(PluginError, match="no plugin is called 'nobody'"):
         load_catalog({"nobody"})
+
+
+def test_what_python_and_numpy_keep_for_everybody_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read here without the guard's own list, which might have forgotten one."""
+
+    def kept() -> dict[str, Any]:
+        mask = os.umask(0o022)
+        os.umask(mask)
+        return {
+            "path": list(sys.path),
+            "filters": list(warnings.filters),
+            "umask": mask,
+            "recursion": sys.getrecursionlimit(),
+            "locale": locale.setlocale(locale.LC_ALL),
+            "processes": multiprocessing.get_start_method(allow_none=True),
+            "arithmetic": np.geterr(),
+            "draws": np.random.default_rng(np.random.get_state()[1]).integers(0, 2**60),
+        }
+
+    install(tmp_path, hostile=HOSTILE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("hostile_toy", None)
+    before = kept()
+    catalog = build_catalog([EntryPoint("hostile", "hostile_toy:plugin", "segcli.models")])
+    assert kept() == before
+    notes = " ".join(catalog.models["hostile"].notes)
+    for word in (
+        "sys.path",
+        "warnings",
+        "umask",
+        "recursion",
+        "locale",
+        "start method",
+        "numpy's handling",
+        "numpy's r",
+    ):
+        assert word in notes

@@ -187,3 +187,14 @@ def test_a_shard_that_ended_early_ends_the_whole_early() -> None:
 def test_what_is_no_part_of_the_whole_is_refused(second: Any, word: str) -> None:
     with pytest.raises(UsageError, match=word):
         merge([shard(1, done(1, "a.png")), second])
+
+
+def test_what_the_empty_filter_took_off_is_counted_and_shown() -> None:
+    emptied = content(done(1, slices_emptied=3), done(2, slices_emptied=2))
+    jsonschema.validate(emptied, load_schema())
+    assert emptied["slices_emptied"] == 5
+    assert "took a label off</th><td>5<" in report_html(emptied).decode()
+    assert "empty filter" not in report_html(content(done(1))).decode()
+    before = content(done(1))
+    del before["slices_emptied"], before["cases"][0]["slices_emptied"]  # as an earlier version wrote it
+    assert report_from(before).outcomes[0].slices_emptied == 0 and report_html(before)
