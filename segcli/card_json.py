@@ -51,7 +51,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def format_card(card: ModelCard) -> str:
     """The card as JSON text that :func:`parse_card` reads back as the equal card."""
-    return json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    fields = dataclasses.asdict(card)
+    if card.empty_filter is None:
+        del fields["empty_filter"]  # a field that older versions would refuse
+    return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def check_card(card: ModelCard) -> None:

@@ -40,8 +40,6 @@ def doctor(plugins_only: tuple[str, ...] | None) -> int:
         click.echo(f"model {entry.name}: {'ready' if entry.default else 'needs a model folder'}")
     for name in catalog.left_out:
         click.echo(f"model {name}: not loaded")
-    for name in catalog.left_out:
-        click.echo(f"model {name}: not loaded")
     troubles += [f"model {item.name} of {item.distribution}: {item.reason}" for item in catalog.broken]
     for trouble in troubles:
         click.echo(f"TROUBLE: {trouble}")
