@@ -21,7 +21,7 @@ from pydicom.uid import UID
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
 from segcli.formats.dicom import kinds
 from segcli.formats.dicom.codestream import Codestream, read_jpeg, read_jpeg2000
-from segcli.formats.dicom.data_set import Opened
+from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout
 from segcli.formats.dicom.rle import decode_rle
 
@@ -43,6 +43,8 @@ def frame_reader(opened: Opened, layout: Layout) -> FrameReader:
         if opened.pixels != "PixelData":
             return _floats(opened, layout)
         if opened.syntax in kinds.NATIVE:
+            if opened.endless:
+                raise UnreadableError(NOT_NATIVE)
             return _native(opened, layout)
         return _encapsulated(opened, layout)
     except CaseError:

@@ -155,4 +155,4 @@ def _class_in_meta(data_set: Dataset) -> str | None:
 
 def _name(sop_class: str) -> str:
     name = UID(sop_class).name
-    return sop_class if name == sop_class else name
+    return kinds.shown(sop_class) if name == sop_class else name

@@ -120,3 +120,16 @@ def test_time_points_never_come_under_one_name() -> None:
     points = split_by_time([0.0, 0.0, 2.0, 2.0], stated)
     assert points is not None
     assert len({name for name, _ in points}) == 2 and [indices for _, indices in points] == [[0, 2], [1, 3]]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_slice_without_position_is_told_of_by_the_stack_it_is_missing_from(empty: bool, tmp_path: Path) -> None:
+    """The last one leaves no gap that a check of the spacing would see."""
+    images = making.stack(making.phantom())
+    if empty:
+        images[5].ImagePositionPatient = None
+    else:
+        del images[5].ImagePositionPatient
+    cases = making.scan(making.save_all(images, tmp_path)).cases
+    assert sorted(case.shape[0] for case in cases) == [1, 5]
+    assert all(any("1 image(s) of its series state no position" in text for text in case.warnings) for case in cases)
