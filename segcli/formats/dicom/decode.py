@@ -19,7 +19,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
-from segcli.formats.dicom import kinds
+from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.codestream import Codestream, read_jpeg, read_jpeg2000
 from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout
@@ -107,6 +107,8 @@ def _by_pydicom(opened: Opened, layout: Layout) -> FrameReader:
     data_set.file_meta = data_set.file_meta if hasattr(data_set, "file_meta") else FileMetaDataset()
     data_set.file_meta.TransferSyntaxUID = UID(syntax)
     _check_length(len(data_set.PixelData), layout.native_size)
+    if layout.samples > 1 and values.whole(data_set, "PlanarConfiguration") not in (0, 1):
+        raise UnreadableError("PlanarConfiguration is missing, or neither 0 nor 1: colours cannot be told apart")
 
     def read(index: int) -> tuple[NDArray[Any], bool]:
         array, properties = decoder.as_array(data_set, index=index, raw=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.formats.dicom.stack import along_normal
+from segcli.formats.dicom.stack import along_normal, same_place
 from segcli.formats.dicom.timepoints import split_by_time
 from segcli.image import Json
 
@@ -155,7 +155,8 @@ def _in_time(part: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:
         problem = "some of its images state how stored values are rescaled and others do not: they do not compare"
         return [Stack(tuple(frames), part, "", problem)]
     heights = along_normal([frame.plane["p"] for frame in frames], frames[0].plane["o"])
-    points = split_by_time(heights.tolist(), [frame.plane.get("k", {}) for frame in frames])
+    near = same_place(frames[0].plane.get("s"))
+    points = split_by_time(heights.tolist(), [frame.plane.get("k", {}) for frame in frames], near)
     if points is None:
         problem = "several images lie at one position and nothing in their headers says which belong together"
         return [Stack(tuple(frames), part, "", problem)]

@@ -197,3 +197,15 @@ def test_colours_we_cannot_tell_are_refused_without_quoting_the_header(
     found = making.scan(tmp_path)
     assert not found.cases
     assert found.left_out[0].status == "failed" and "Smith" not in found.left_out[0].reason.title()
+
+
+@pytest.mark.parametrize("stated", [None, 7])
+def test_colours_in_an_unknown_order_are_refused(stated: int | None, tmp_path: Path) -> None:
+    (image,) = making.stack(making.phantom(1))
+    making.put(image, np.zeros((24, 60), np.uint8))
+    image.Columns, image.SamplesPerPixel, image.PhotometricInterpretation = 20, 3, "RGB"
+    if stated is not None:
+        image.PlanarConfiguration = stated
+    making.save(image, tmp_path / "a")
+    with pytest.raises(UnreadableError, match="PlanarConfiguration"):
+        making.read(making.scan(tmp_path).case)

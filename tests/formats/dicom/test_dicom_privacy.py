@@ -152,3 +152,12 @@ def test_a_name_in_the_place_of_a_uid_is_not_told(place: str, tmp_path: Path) ->
     found = making.scan(tmp_path)
     reasons = [reason for *_, reason in found.refused] + [entry.reason for entry in found.left_out]
     assert len(reasons) == 1 and "no UID" in reasons[0] and "ZQX" not in reasons[0]
+
+
+@pytest.mark.parametrize("stated", ["\x1b[31mCT", "Mueller^Hans", "MUELLER HANS", "CT\\MUELLER"])
+def test_what_is_no_code_is_not_told_as_a_modality(stated: str, tmp_path: Path) -> None:
+    images = making.stack(making.phantom())
+    for image in images:
+        making.put_bytes(image, "Modality", "CS", stated.encode())
+    case = making.scan(making.save_all(images, tmp_path)).case
+    assert case.modality == "?"  # not None: an image without modality goes to any model
