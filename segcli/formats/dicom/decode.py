@@ -162,6 +162,10 @@ def _decoded(data: bytes, syntax: str, layout: Layout) -> tuple[NDArray[Any], bo
     if stream is None:
         raise UnreadableError("a compressed frame without frame header: the pixel data is damaged")
     _check_claims(stream, layout)
+    if stream.precision > layout.allocated:
+        raise UnreadableError(
+            f"a compressed frame of {stream.precision} bits where the header allocates {layout.allocated}"
+        )
     if syntax in kinds.JPEG_DCT | kinds.JPEG_LOSSLESS and not data[-64:].rstrip(b"\0\xff").endswith(_END_OF_IMAGE):
         # libjpeg fills what is missing with grey and only warns; the other codecs notice
         raise UnreadableError("a compressed frame without its end: the pixel data was cut short")

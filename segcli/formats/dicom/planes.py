@@ -62,10 +62,10 @@ def enhanced_planes(data_set: Dataset) -> list[Json]:
     """The planes of an enhanced multi-frame image, from its functional groups: as many as it describes frames."""
     shared = values.item(data_set, "SharedFunctionalGroupsSequence") or Dataset()
     per_frame = values.raw(data_set, "PerFrameFunctionalGroupsSequence") or []
-    return [_enhanced_plane(shared, own, index + 1) for index, own in enumerate(per_frame)]
+    return [_enhanced_plane(data_set, shared, own, index + 1) for index, own in enumerate(per_frame)]
 
 
-def _enhanced_plane(shared: Dataset, own: Dataset, number: int) -> Json:
+def _enhanced_plane(whole: Dataset, shared: Dataset, own: Dataset, number: int) -> Json:
     def group(keyword: str) -> Dataset:
         """The frame's own macro, else the one all frames share."""
         return values.item(own, keyword) or values.item(shared, keyword) or Dataset()
@@ -79,6 +79,8 @@ def _enhanced_plane(shared: Dataset, own: Dataset, number: int) -> Json:
     types = [values.text(group(keyword), "FrameType") for keyword in _FRAME_TYPES]
     position, orientation = group("PlanePositionSequence"), group("PlaneOrientationSequence")
     transformation = group("PixelValueTransformationSequence")
+    if len(transformation) == 0:
+        transformation = whole  # converters leave the rescale of single-frame images where it was
     return _compact(
         p=values.numbers(position, "ImagePositionPatient", 3),
         o=_orientation(orientation),
