@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from segcli.case import Case
-from segcli.formats.dicom.split import Stack
+from segcli.formats.dicom.split import Frame, Stack
 from segcli.formats.dicom.stack import StackShape, normal_of, shape_of
 from segcli.formats.dicom.uids import case_id
 from segcli.image import Geometry, Json
@@ -48,7 +48,7 @@ def case_of(
         "rows": record["rows"],
         "columns": record["columns"],
         "dtype": _intensity_type(stack),
-        "rescale": [frame.plane.get("r") for frame in stack.frames],
+        "rescale": [_rescale(frame) for frame in stack.frames],
         "irregular": list(shape.warnings),
         "unsure": [text for text in warnings if "spacing" in text or "position" in text],
     }
@@ -131,6 +131,12 @@ def _remarks(stack: Stack, geometry: Geometry, note: str | None, spacing_missed:
     return remarks + [f"odd header value: {text}" for text in notes]
 
 
+def _rescale(frame: Frame) -> tuple[float, float]:
+    """Slope and intercept; what no frame of the series states is 1 and 0."""
+    slope, intercept = frame.plane.get("r") or (None, None)
+    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
+
+
 def _intensity_type(stack: Stack) -> str | None:
     """NumPy dtype that holds every intensity of the stack exactly, or float32; None if only the pixels will tell."""
     records = [frame.record for frame in stack.frames]
@@ -140,7 +146,7 @@ def _intensity_type(stack: Stack) -> str | None:
         return "float64" if any(record["bits"][0] == 64 for record in records) else "float32"
     lowest, highest = 0, 0
     for frame in stack.frames:
-        slope, intercept = frame.plane.get("r") or (1.0, 0.0)
+        slope, intercept = _rescale(frame)
         if slope != 1 or intercept != int(intercept):
             return "float32"
         _, stored, _, signed = frame.record["bits"]

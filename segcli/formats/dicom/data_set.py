@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import SEEK_END, BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -26,6 +26,7 @@ HEADER_LIMIT = 16 * 1024 * 1024
 _USUAL_HEADER = 64 * 1024
 _DEFLATED = kinds.DEFLATED.encode()
 
+_UNDEFINED = b"\xff\xff\xff\xff"
 _PIXEL_TAGS = {
     bytes.fromhex("e07f1000"): "PixelData",
     bytes.fromhex("7fe00010"): "PixelData",
@@ -37,12 +38,17 @@ _PIXEL_TAGS = {
 """The first four bytes of the pixel-data elements, in either byte order."""
 
 
+NOT_NATIVE = "compressed pixel data although the transfer syntax says that it is not: correct the file"
+"""Read as if native, the heads of its items would be taken for pixels."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """A data set, its transfer syntax (guessed from the encoding where the file does not say), what lies behind it.
 
     ``pixels``: keyword of the pixel-data element that follows or is in it. ``cut``: the file ends inside an element.
     ``behind``: bytes from the pixel-data element to the end of the file, where only the header was opened.
+    ``endless``: whether its length is undefined, as that of compressed pixels is.
     """
 
     data_set: Dataset
@@ -50,6 +56,7 @@ class Opened:
     pixels: str | None
     cut: bool
     behind: int = 0
+    endless: bool = False
 
 
 def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
@@ -63,14 +70,14 @@ def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
         if _is_deflated(head):
             stream = _inflated(stream.read(), HEADER_LIMIT, whole=False)
         size = stream.seek(0, SEEK_END)
-        data_set, here, pixels = _up_to_pixels(stream, size, tags)
-        behind = size - here
-        cut = pixels is None and behind != 0
+        header = _up_to_pixels(stream, size, tags)
+        behind = size - header.end
+        cut = header.pixels is None and behind != 0
     except SegcliError:
         raise
     except Exception as error:  # noqa: BLE001 - any library error on hostile bytes; its text may quote values
         raise UnreadableError(f"the DICOM header cannot be read ({type(error).__name__})") from None
-    return Opened(data_set, _syntax(data_set, head), pixels, cut, behind)
+    return Opened(header.data_set, _syntax(header.data_set, head), header.pixels, cut, behind, header.endless)
 
 
 def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:
@@ -85,16 +92,29 @@ def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:
         if _is_deflated(head):
             stream = _inflated(data, limit, whole=True)
         data_set = dcmread(stream, force=True, specific_tags=list(tags))
-        pixels = next((keyword for keyword in sorted(set(_PIXEL_TAGS.values())) if keyword in data_set), None)
+        found = sorted(keyword for keyword in set(_PIXEL_TAGS.values()) if keyword in data_set)
+        if len(found) > 1:
+            raise UnreadableError(f"{' and '.join(found)} in one file: which of them is the image?")
+        pixels = found[0] if found else None
+        endless = pixels is not None and bool(data_set[pixels].is_undefined_length)
     except SegcliError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         raise UnreadableError(f"the DICOM file cannot be read ({type(error).__name__})") from None
-    return Opened(data_set, _syntax(data_set, head), pixels, False)
+    return Opened(data_set, _syntax(data_set, head), pixels, False, endless=endless)
 
 
-def _up_to_pixels(stream: BinaryIO, size: int, tags: Sequence[int]) -> tuple[Dataset, int, str | None]:
-    """The header, where it ends, and the keyword of the pixel-data element there.
+class _Header(NamedTuple):
+    """Elements, where they end, the keyword of the pixel-data element there and whether that has no stated length."""
+
+    data_set: Dataset
+    end: int
+    pixels: str | None
+    endless: bool
+
+
+def _up_to_pixels(stream: BinaryIO, size: int, tags: Sequence[int]) -> _Header:
+    """The header of a file.
 
     Tried on the first bytes in memory, where pydicom's many small steps are cheap; a header that does not reach its
     pixels within them is read from the file.
@@ -102,15 +122,18 @@ def _up_to_pixels(stream: BinaryIO, size: int, tags: Sequence[int]) -> tuple[Dat
     stream.seek(0)
     if size > _USUAL_HEADER:
         try:
-            data_set, here, pixels = _up_to_pixels(BytesIO(stream.read(_USUAL_HEADER)), _USUAL_HEADER, tags)
+            header: _Header | None = _up_to_pixels(BytesIO(stream.read(_USUAL_HEADER)), _USUAL_HEADER, tags)
         except Exception:  # noqa: BLE001 - cut in the middle of an element, which may raise anything
-            pixels = None
-        if pixels is not None:
-            return data_set, here, pixels
+            header = None
+        if header is not None and header.pixels is not None:
+            return header
         stream.seek(0)
     data_set = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
-    here = stream.tell()
-    return data_set, here, _PIXEL_TAGS.get(stream.read(4))
+    end = stream.tell()
+    element = stream.read(12)
+    implicit, _ = data_set.original_encoding
+    length = element[4:8] if implicit else element[8:12]  # OB and OW have it in four bytes behind two of nothing
+    return _Header(data_set, end, _PIXEL_TAGS.get(element[:4]), length == _UNDEFINED)
 
 
 def refuse_encrypted(head: bytes) -> None:

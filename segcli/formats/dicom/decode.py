@@ -19,9 +19,9 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
-from segcli.formats.dicom import kinds
+from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.codestream import Codestream, read_jpeg, read_jpeg2000
-from segcli.formats.dicom.data_set import Opened
+from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout
 from segcli.formats.dicom.rle import decode_rle
 
@@ -43,6 +43,8 @@ def frame_reader(opened: Opened, layout: Layout) -> FrameReader:
         if opened.pixels != "PixelData":
             return _floats(opened, layout)
         if opened.syntax in kinds.NATIVE:
+            if opened.endless:
+                raise UnreadableError(NOT_NATIVE)
             return _native(opened, layout)
         return _encapsulated(opened, layout)
     except CaseError:
@@ -105,6 +107,8 @@ def _by_pydicom(opened: Opened, layout: Layout) -> FrameReader:
     data_set.file_meta = data_set.file_meta if hasattr(data_set, "file_meta") else FileMetaDataset()
     data_set.file_meta.TransferSyntaxUID = UID(syntax)
     _check_length(len(data_set.PixelData), layout.native_size)
+    if layout.samples > 1 and values.whole(data_set, "PlanarConfiguration") not in (0, 1):
+        raise UnreadableError("PlanarConfiguration is missing, or neither 0 nor 1: colours cannot be told apart")
 
     def read(index: int) -> tuple[NDArray[Any], bool]:
         array, properties = decoder.as_array(data_set, index=index, raw=True)
@@ -158,6 +162,10 @@ def _decoded(data: bytes, syntax: str, layout: Layout) -> tuple[NDArray[Any], bo
     if stream is None:
         raise UnreadableError("a compressed frame without frame header: the pixel data is damaged")
     _check_claims(stream, layout)
+    if stream.precision > layout.allocated:
+        raise UnreadableError(
+            f"a compressed frame of {stream.precision} bits where the header allocates {layout.allocated}"
+        )
     if syntax in kinds.JPEG_DCT | kinds.JPEG_LOSSLESS and not data[-64:].rstrip(b"\0\xff").endswith(_END_OF_IMAGE):
         # libjpeg fills what is missing with grey and only warns; the other codecs notice
         raise UnreadableError("a compressed frame without its end: the pixel data was cut short")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from segcli.errors import CaseError
 from segcli.formats.dicom import kinds
-from segcli.formats.dicom.data_set import Opened
+from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout, layout_of
 from segcli.image import Json
 
@@ -15,11 +15,14 @@ from segcli.image import Json
 def fault_of(opened: Opened, record: Json) -> str | None:
     """``record``: what :mod:`segcli.formats.dicom.instance` has made of the header so far."""
     if opened.syntax not in kinds.DECODABLE:
-        return f"transfer syntax {opened.syntax} cannot be decoded: convert it to another, uncompressed for example"
+        syntax = kinds.shown(opened.syntax)
+        return f"transfer syntax {syntax} cannot be decoded: convert it to another, uncompressed for example"
     if opened.pixels is None:
         return "the file ends before its pixel data: it was cut short"
+    if opened.endless and opened.syntax in kinds.NATIVE:
+        return NOT_NATIVE
     try:
-        layout = layout_of(opened.data_set)
+        layout = layout_of(opened.data_set, opened.pixels)
     except CaseError as error:
         return str(error)
     if opened.syntax not in kinds.NATIVE and layout.high != layout.stored - 1:

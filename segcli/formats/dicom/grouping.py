@@ -178,8 +178,11 @@ def _fault_text(members: Sequence[Record], faults: Sequence[str]) -> str:
 def _parts_remark(stacks: Sequence[Stack]) -> tuple[str, ...]:
     """Said of each part where a series had to be split otherwise than into time points."""
     parts = len({stack.part for stack in stacks if stack.orientation})
-    if parts < 2:
-        return ()
-    return (
-        f"its series holds {parts} stacks of different sizes, orientation, frame of reference or type: one mask each",
-    )
+    loose = sum(len(stack.frames) for stack in stacks if not stack.orientation)
+    remarks = []
+    if parts > 1:
+        words = "different sizes, orientation, frame of reference or type"
+        remarks.append(f"its series holds {parts} stacks of {words}: one mask each")
+    if parts and loose:
+        remarks.append(f"{loose} image(s) of its series state no position: they are no part of a stack")
+    return tuple(remarks)

@@ -8,6 +8,7 @@ decoded although it belongs to a series.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def _record(opened: Opened) -> dict[str, Json]:
         **identity,
         "sop_class": sop_class,
         "syntax": opened.syntax,
-        "modality": modality,
+        "modality": modality if modality is None or _CODE.fullmatch(modality) else "?",
         "patient": "\\".join(values.text(data_set, keyword) or "" for keyword in _PATIENT),
         "rows": rows or 0,
         "columns": columns or 0,
@@ -131,6 +132,9 @@ def _record(opened: Opened) -> dict[str, Json]:
     return record
 
 
+_CODE = re.compile(r"[A-Z0-9_]{1,16}")
+"""A modality is told of and reported; a header may hold anything in its place."""
+
 _PATIENT = ("PatientID", "IssuerOfPatientID")
 _IDENTITY = (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID"), ("sop", "SOPInstanceUID"))
 
@@ -155,4 +159,4 @@ def _class_in_meta(data_set: Dataset) -> str | None:
 
 def _name(sop_class: str) -> str:
     name = UID(sop_class).name
-    return sop_class if name == sop_class else name
+    return kinds.shown(sop_class) if name == sop_class else name

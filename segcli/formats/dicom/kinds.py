@@ -5,6 +5,7 @@ Messages may name SOP classes and transfer syntaxes: they describe the kind of f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pydicom.uid import UID
@@ -26,6 +27,7 @@ EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 RLE = "1.2.840.10008.1.2.5"
 
+_UID = re.compile(r"[0-9.]{1,64}")
 _JPEG = "1.2.840.10008.1.2.4."
 NATIVE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED})
 JPEG_DCT = frozenset(_JPEG + number for number in ("50", "51", "53", "55"))
@@ -50,6 +52,11 @@ def decoders() -> list[tuple[str, str, str]]:
     pinned = {syntax: words for syntaxes, words in _DECODERS for syntax in syntaxes}
     order = sorted(DECODABLE, key=lambda syntax: [int(part) for part in syntax.split(".")])
     return [(syntax, UID(syntax).name, pinned[syntax]) for syntax in order]
+
+
+def shown(uid: str) -> str:
+    """What may be told of a transfer syntax or SOP class: where it is no UID, anything may stand in its place."""
+    return uid if _UID.fullmatch(uid) else "that is no UID"
 
 
 def is_video(syntax: str) -> bool:

@@ -1,8 +1,9 @@
 """Where and when each frame of an instance was taken (PS3.3 C.7.6.2, C.7.6.16), as small JSON dicts.
 
 A plane: ``p`` position of pixel (0, 0), ``o`` direction cosines of row and column, ``s`` pixel spacing (rows, columns),
-``t`` slice thickness, ``b`` spacing between slices, all in mm; ``r`` rescale slope and intercept; ``k`` what may tell
-time points apart; ``y`` the frame's image type. Absent keys: the header does not say. ``x``: the keyword of an element
+``t`` slice thickness, ``b`` spacing between slices, all in mm; ``r`` rescale slope and intercept, None where only the
+other is stated; ``k`` what may tell time points apart; ``y`` the frame's image type. Absent keys: the header does not
+say. ``x``: the keyword of an element
 that says something which is not what it should be (a decimal comma, two numbers of three).
 """
 
@@ -61,10 +62,10 @@ def enhanced_planes(data_set: Dataset) -> list[Json]:
     """The planes of an enhanced multi-frame image, from its functional groups: as many as it describes frames."""
     shared = values.item(data_set, "SharedFunctionalGroupsSequence") or Dataset()
     per_frame = values.raw(data_set, "PerFrameFunctionalGroupsSequence") or []
-    return [_enhanced_plane(shared, own, index + 1) for index, own in enumerate(per_frame)]
+    return [_enhanced_plane(data_set, shared, own, index + 1) for index, own in enumerate(per_frame)]
 
 
-def _enhanced_plane(shared: Dataset, own: Dataset, number: int) -> Json:
+def _enhanced_plane(whole: Dataset, shared: Dataset, own: Dataset, number: int) -> Json:
     def group(keyword: str) -> Dataset:
         """The frame's own macro, else the one all frames share."""
         return values.item(own, keyword) or values.item(shared, keyword) or Dataset()
@@ -78,6 +79,8 @@ def _enhanced_plane(shared: Dataset, own: Dataset, number: int) -> Json:
     types = [values.text(group(keyword), "FrameType") for keyword in _FRAME_TYPES]
     position, orientation = group("PlanePositionSequence"), group("PlaneOrientationSequence")
     transformation = group("PixelValueTransformationSequence")
+    if len(transformation) == 0:
+        transformation = whole  # converters leave the rescale of single-frame images where it was
     return _compact(
         p=values.numbers(position, "ImagePositionPatient", 3),
         o=_orientation(orientation),
@@ -135,11 +138,9 @@ def _positive(data_set: Dataset, keyword: str) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _rescale(data_set: Dataset) -> list[float] | None:
-    slope, intercept = values.number(data_set, "RescaleSlope"), values.number(data_set, "RescaleIntercept")
-    if slope is None and intercept is None:
-        return None
-    return [1.0 if slope is None else slope, 0.0 if intercept is None else intercept]
+def _rescale(data_set: Dataset) -> list[float | None] | None:
+    stated = [values.number(data_set, "RescaleSlope"), values.number(data_set, "RescaleIntercept")]
+    return None if stated == [None, None] else stated
 
 
 def _sortable(data_set: Dataset, keyword: str) -> float | str | None:

@@ -39,6 +39,7 @@ _KEYWORDS = (
 TAGS = values.tags_of(_KEYWORDS)
 
 _QUICK = kinds.NATIVE - {kinds.DEFLATED}
+_CHANGED = "a file is no longer what it was when the folder was scanned: run again"
 _BYTES_A_PIXEL = 32
 """No layout we read needs more; bounds what a deflated file may inflate to."""
 
@@ -157,7 +158,7 @@ class _Stack:
             mapped = intensity.through_modality_lut(stored, table, opened.syntax != kinds.EXPLICIT_BIG)
             self._assembly.put(place, mapped[np.newaxis])
             return
-        slope, intercept = self._details["rescale"][place] or (1.0, 0.0)
+        slope, intercept = self._details["rescale"][place]
         dtype = np.dtype(self._details["dtype"] or np.float32)
         if dtype.kind in "iu":
             self._assembly.put_whole(place, stored, int(intercept))
@@ -165,10 +166,12 @@ class _Stack:
             self._assembly.put(place, intensity.rescaled(stored, slope, intercept, dtype)[np.newaxis])
 
     def _checked_layout(self, opened: Opened, instance: str, frames: int) -> Layout:
-        layout = layout_of(opened.data_set)
+        if opened.pixels is None:
+            raise UnreadableError(_CHANGED)
+        layout = layout_of(opened.data_set, opened.pixels)
         found = (values.text(opened.data_set, "SOPInstanceUID"), layout.rows, layout.columns, layout.frames)
-        if found != (instance, self._details["rows"], self._details["columns"], frames) or opened.pixels is None:
-            raise UnreadableError("a file is no longer what it was when the folder was scanned: run again")
+        if found != (instance, self._details["rows"], self._details["columns"], frames):
+            raise UnreadableError(_CHANGED)
         return layout
 
     @contextmanager

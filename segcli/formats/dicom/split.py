@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.formats.dicom.stack import along_normal
+from segcli.formats.dicom.stack import along_normal, same_place
 from segcli.formats.dicom.timepoints import split_by_time
 from segcli.image import Json
 
@@ -144,12 +144,19 @@ def _parallel(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
     return [("\\".join(f"{value + 0.0:.5f}" for value in cosines.round(5)), members) for cosines, members in groups]
 
 
+def _rescaling(frame: Frame) -> tuple[bool, ...]:
+    """Which of slope, intercept and table a frame states."""
+    slope, intercept = frame.plane.get("r") or (None, None)
+    return slope is not None, intercept is not None, frame.record["lut"]
+
+
 def _in_time(part: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:
-    if len({(frame.plane.get("r") is None, frame.record["lut"]) for frame in frames}) > 1:
+    if len({_rescaling(frame) for frame in frames}) > 1:
         problem = "some of its images state how stored values are rescaled and others do not: they do not compare"
         return [Stack(tuple(frames), part, "", problem)]
     heights = along_normal([frame.plane["p"] for frame in frames], frames[0].plane["o"])
-    points = split_by_time(heights.tolist(), [frame.plane.get("k", {}) for frame in frames])
+    near = same_place(frames[0].plane.get("s"))
+    points = split_by_time(heights.tolist(), [frame.plane.get("k", {}) for frame in frames], near)
     if points is None:
         problem = "several images lie at one position and nothing in their headers says which belong together"
         return [Stack(tuple(frames), part, "", problem)]

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SAME_PLACE = 0.01
-"""mm along the normal below which two slices lie at one position."""
-
+_SAME_PLACE = 0.01
+_SAME_PLACE_PIXELS = 0.1
 UNEVEN = 0.02
 """Share of the median step by which the steps of a regular stack may differ."""
 
@@ -33,6 +32,14 @@ class StackShape:
     spacing: float | None
     normal_step: float | None
     warnings: tuple[str, ...]
+
+
+def same_place(pixel: Sequence[float] | None) -> float:
+    """mm along the normal below which two slices lie at one position; ``pixel``: mm of rows and columns.
+
+    The slices of a microscope or of an eye's tomogram may be a few thousandths of a millimetre apart.
+    """
+    return _SAME_PLACE if pixel is None else min(_SAME_PLACE, _SAME_PLACE_PIXELS * min(pixel))
 
 
 def normal_of(orientation: Sequence[float]) -> NDArray[np.float64]:
@@ -56,7 +63,7 @@ def shape_of(
     heights = along_normal(positions, orientation)
     steps = np.diff(heights)
     warnings: list[str] = []
-    even = float(steps.max() - steps.min()) <= max(UNEVEN * float(np.median(steps)), SAME_PLACE)
+    even = float(steps.max() - steps.min()) <= max(UNEVEN * float(np.median(steps)), same_place(pixel))
     if not even:
         warnings.append(_uneven(steps))
     step = float((heights[-1] - heights[0]) / len(steps)) if even else None

@@ -12,19 +12,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segcli.formats.dicom.planes import TIME_KEYWORDS
-from segcli.formats.dicom.stack import SAME_PLACE
 from segcli.image import Json
 
 _COUNTED = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
 
 
-def split_by_time(heights: Sequence[float], times: Sequence[Mapping[str, Json]]) -> list[tuple[str, list[int]]] | None:
+def split_by_time(
+    heights: Sequence[float], times: Sequence[Mapping[str, Json]], same_place: float
+) -> list[tuple[str, list[int]]] | None:
     """Indices of the frames of each time point with the value that names it; ``[("", all)]`` if there is only one.
 
-    ``heights``: mm along the normal of each frame; ``times``: its ``k`` of :mod:`segcli.formats.dicom.planes`.
+    ``heights``: mm along the normal of each frame; ``times``: its ``k`` of :mod:`segcli.formats.dicom.planes`;
+    ``same_place``: mm within which heights are one position.
     None: several images lie at one position and nothing says which belong together.
     """
-    places = _places(heights)
+    places = _places(heights, same_place)
     most = max(np.bincount(places))
     if most == 1:
         return [("", list(range(len(heights))))]
@@ -39,13 +41,13 @@ def split_by_time(heights: Sequence[float], times: Sequence[Mapping[str, Json]])
     return None
 
 
-def _places(heights: Sequence[float]) -> list[int]:
+def _places(heights: Sequence[float], same_place: float) -> list[int]:
     """For each height the number of its position, counted upwards."""
     order = np.argsort(np.asarray(heights), kind="stable")
     result = [0] * len(heights)
     place, last = -1, -np.inf
     for index in order:
-        if heights[index] - last > SAME_PLACE:
+        if heights[index] - last > same_place:
             place, last = place + 1, heights[index]
         result[index] = place
     return result

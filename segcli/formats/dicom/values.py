@@ -38,7 +38,7 @@ def has(data_set: Dataset, keyword: str) -> bool:
 _ASCII = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"})
 """Text in the default repertoire, values separated by backslash."""
 
-_DECIMAL = frozenset({"DS"})
+_DECIMAL = frozenset({"DS", "IS"})
 
 
 def raw(data_set: Dataset, keyword: str) -> Any:
@@ -95,8 +95,10 @@ def numbers(data_set: Dataset, keyword: str, count: int) -> list[float] | None:
     items: list[Any] | None = _texts(data_set, keyword, _DECIMAL)
     if items is None:
         value = raw(data_set, keyword)
-        if value is None or isinstance(value, (str, bytes)):
+        if value is None or isinstance(value, bytes):
             return None
+        if isinstance(value, str):  # of a VR that is none for numbers
+            value = value.split("\\")
         items = list(value) if hasattr(value, "__iter__") else [value]
     if len(items) != count:
         return None

@@ -12,7 +12,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels.encoders import RLELosslessEncoder
 from pydicom.uid import (
     UID,
@@ -175,3 +175,39 @@ def test_deflated_without_preamble_is_read(tmp_path: Path) -> None:
     case = making.scan(path.parent).case
     assert case.transfer_syntax == DeflatedExplicitVRLittleEndian != ExplicitVRLittleEndian
     assert np.array_equal(making.read(case).pixels, pixels)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
+def test_more_bits_than_the_header_allocates_are_refused(syntax: UID, tmp_path: Path) -> None:
+    """Their lower eight bits would be an image of stripes."""
+    (image,) = making.stack(making.phantom(1))
+    stored = making.stored_values(image)
+    encoded = (
+        imagecodecs.jpeg2k_encode(stored, codecformat="j2k", reversible=True, level=0)
+        if syntax == JPEG2000Lossless
+        else imagecodecs.jpegls_encode(stored)
+    )
+    image.PixelData, image.file_meta.TransferSyntaxUID = encapsulate([bytes(encoded)]), syntax
+    image["PixelData"].VR = "OB"
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    making.save(image, tmp_path / "a")
+    with pytest.raises(UnreadableError, match="16 bits where the header allocates 8"):
+        making.read(making.scan(tmp_path).case)
+
+
+@pytest.mark.parametrize("fragments", [1, 3])
+@pytest.mark.parametrize("table", ["none", "basic", "extended"])
+def test_frames_are_found_with_and_without_offsets(table: str, fragments: int, tmp_path: Path) -> None:
+    values = making.phantom()
+    images = making.stack(values)
+    for image in images:
+        frame = bytes(
+            imagecodecs.jpeg2k_encode(making.stored_values(image), codecformat="j2k", reversible=True, level=0)
+        )
+        if table == "extended":
+            image.PixelData, image.ExtendedOffsetTable, image.ExtendedOffsetTableLengths = encapsulate_extended([frame])
+        else:
+            image.PixelData = encapsulate([frame], fragments_per_frame=fragments, has_bot=table == "basic")
+        image["PixelData"].VR = "OB"
+        image.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    assert np.array_equal(making.read(making.scan(making.save_all(images, tmp_path)).case).pixels[:, 0], values)

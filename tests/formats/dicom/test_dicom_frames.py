@@ -133,3 +133,49 @@ def test_each_frame_has_its_own_rescale(tmp_path: Path) -> None:
     for number in range(4):
         stored = values[3 - number].astype(int) + 1024
         assert np.array_equal(pixels[3 - number], stored * (number + 1) - number)
+
+
+@pytest.mark.parametrize(("stated", "usable"), [(b"-1024", True), (b"-1024,0", False)])
+def test_a_rescale_that_a_converter_left_outside_the_groups_counts(stated: bytes, usable: bool, tmp_path: Path) -> None:
+    image, values = enhanced()
+    image.RescaleSlope = 1
+    making.put_bytes(image, "RescaleIntercept", "DS", stated)
+    making.save(image, tmp_path / "a")
+    found = making.scan(tmp_path)
+    assert [entry.status for entry in found.left_out] == ([] if usable else ["failed"])
+    if usable:
+        assert np.array_equal(making.read(found.case).pixels[:, 0], values)
+
+
+def test_frames_of_two_orientations_are_a_mask_each(tmp_path: Path) -> None:
+    image, values = enhanced()
+    for group in image.PerFrameFunctionalGroupsSequence[2:]:
+        orientation = Dataset()
+        orientation.ImageOrientationPatient = [0.6, 0.8, 0, -0.8, 0.6, 0]
+        group.PlaneOrientationSequence = DicomSequence([orientation])
+    making.save(image, tmp_path / "in" / "a")
+    found = making.scan(tmp_path / "in")
+    assert len(found.cases) == 2
+    told = {}
+    for case in found.cases:
+        labels = making.segment(case, tmp_path / case.id, low=1030, high=1200)
+        told |= making.mask_by_source(tmp_path / case.id)
+        assert labels.pixels.any()
+    for (_, number), segments in told.items():  # frame 1 shows the last slice of the phantom
+        assert np.array_equal(segments[1], (values[4 - number] > 6) & (values[4 - number] <= 176))
+    assert {number for _, number in told} == {1, 2, 3, 4}
+
+
+def test_one_stack_in_several_files_of_frames(tmp_path: Path) -> None:
+    """A concatenation (C.7.6.16.2.2.4): positions tell the order, not the files."""
+    image, values = enhanced()
+    groups = list(image.PerFrameFunctionalGroupsSequence)
+    frames = np.frombuffer(image.PixelData, "<u2").reshape(4, 24, 20)
+    for part, chosen in enumerate(([0, 2], [1, 3])):
+        image.SOPInstanceUID = UID(f"{making.ROOT}.8.{part}")
+        image.NumberOfFrames, image.InConcatenationNumber = 2, part + 1
+        image.PerFrameFunctionalGroupsSequence = DicomSequence([groups[index] for index in chosen])
+        making.put(image, frames[chosen])
+        making.save(image, tmp_path / str(part))
+    case = making.scan(tmp_path).case
+    assert np.array_equal(making.read(case).pixels[:, 0], values.astype(int) + 1024)

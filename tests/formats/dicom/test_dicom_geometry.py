@@ -149,3 +149,16 @@ def test_slice_thickness_that_is_empty_is_replaced_and_told(tmp_path: Path) -> N
     measures = dcmread(tmp_path / "seg").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert float(measures.SliceThickness) == pytest.approx(2.5)
     assert any("thickness" in text for text in case.warnings)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_slices_closer_than_a_hundredth_of_a_millimetre_are_one_stack(missing: bool, tmp_path: Path) -> None:
+    """Tomograms of an eye and of small animals: 6 micrometres between slices are no second time point."""
+    values = making.phantom()
+    images = making.stack(values, step=(0, 0, 0.006))
+    for image in images:
+        image.PixelSpacing = [0.006, 0.006]
+    case = making.scan(making.save_all([*images[:3], *images[3 + missing :]], tmp_path)).case
+    assert case.shape == (6 - missing, 24, 20)
+    assert any("1 slice(s) seem to be missing" in text for text in case.warnings) == missing
+    assert np.array_equal(making.read(case).pixels[:3, 0], values[:3])

@@ -130,3 +130,20 @@ def test_codestreams_state_their_sizes() -> None:
     stream = read_jpeg(jpeg)
     assert stream is not None and (stream.rows, stream.columns, stream.components, stream.ybr) == (4, 5, 3, True)
     assert read_jpeg(b"\xff\xd8\xff") is None and read_jpeg2000(b"") is None
+
+
+def test_numbers_in_elements_of_a_text_vr_are_numbers(tmp_path: Path) -> None:
+    values = making.phantom()
+    images = making.stack(values)
+    for image in images:
+        position = "\\".join(map(str, image.ImagePositionPatient)).encode()
+        for keyword, representation, value in (
+            ("RescaleIntercept", "LO", b"-1024"),
+            ("RescaleSlope", "SH", b"1"),
+            ("PixelSpacing", "LO", b"0.8\\0.7"),
+            ("ImagePositionPatient", "UN", position),
+        ):
+            making.put_bytes(image, keyword, representation, value)
+    image = making.read(making.scan(making.save_all(images, tmp_path)).case)
+    assert np.array_equal(image.pixels[:, 0], values)
+    assert image.geometry.spacing == (0.8, 0.7)

@@ -140,3 +140,24 @@ def test_deidentified_stays_marked_as_such(tmp_path: Path) -> None:
     seg = dcmread(tmp_path / "seg")
     assert seg.PatientIdentityRemoved == "YES" and seg.DeidentificationMethod == "profile"
     assert FORMAT.read_labels(tmp_path / "seg")[0].pixels.any()
+
+
+@pytest.mark.parametrize("place", [making.CT, "1.2.840.10008.1.2.1"], ids=["SOP class", "transfer syntax"])
+def test_a_name_in_the_place_of_a_uid_is_not_told(place: str, tmp_path: Path) -> None:
+    """Both UIDs stand in messages, for they describe the kind of file; but a header may hold anything there."""
+    (image,) = making.stack(making.phantom(1))
+    path = making.save(image, tmp_path / "a")
+    data = path.read_bytes().replace(place.encode(), b"ZQX^MARK".ljust(len(place)))
+    path.write_bytes(data[: data.rindex(b"\xe0\x7f\x10\0")] if place == making.CT else data)
+    found = making.scan(tmp_path)
+    reasons = [reason for *_, reason in found.refused] + [entry.reason for entry in found.left_out]
+    assert len(reasons) == 1 and "no UID" in reasons[0] and "ZQX" not in reasons[0]
+
+
+@pytest.mark.parametrize("stated", ["\x1b[31mCT", "Mueller^Hans", "MUELLER HANS", "CT\\MUELLER"])
+def test_what_is_no_code_is_not_told_as_a_modality(stated: str, tmp_path: Path) -> None:
+    images = making.stack(making.phantom())
+    for image in images:
+        making.put_bytes(image, "Modality", "CS", stated.encode())
+    case = making.scan(making.save_all(images, tmp_path)).case
+    assert case.modality == "?"  # not None: an image without modality goes to any model

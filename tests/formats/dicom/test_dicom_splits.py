@@ -80,7 +80,7 @@ def test_splitting_by_time_gives_each_place_once(places: int, times: int, seed: 
     order = np.random.default_rng(seed).permutation(places * times)
     heights = [float(index % places) * 2.0 for index in order]
     stated = [{"AcquisitionTime": f"{10 + int(index) // places:06d}"} for index in order]
-    points = split_by_time(heights, stated)
+    points = split_by_time(heights, stated, 0.01)
     assert points is not None and len(points) == times
     for _, indices in points:
         assert sorted(heights[index] for index in indices) == [2.0 * place for place in range(places)]
@@ -117,6 +117,19 @@ def test_a_screen_shot_among_slices_is_no_slice(kind: str, tmp_path: Path) -> No
 def test_time_points_never_come_under_one_name() -> None:
     """Counted off by instance number, which runs from 9 to 10 and from 10 to 11: as text 10 comes before 9."""
     stated = [{"InstanceNumber": float(number)} for number in (9, 10, 10, 11)]
-    points = split_by_time([0.0, 0.0, 2.0, 2.0], stated)
+    points = split_by_time([0.0, 0.0, 2.0, 2.0], stated, 0.01)
     assert points is not None
     assert len({name for name, _ in points}) == 2 and [indices for _, indices in points] == [[0, 2], [1, 3]]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_slice_without_position_is_told_of_by_the_stack_it_is_missing_from(empty: bool, tmp_path: Path) -> None:
+    """The last one leaves no gap that a check of the spacing would see."""
+    images = making.stack(making.phantom())
+    if empty:
+        images[5].ImagePositionPatient = None
+    else:
+        del images[5].ImagePositionPatient
+    cases = making.scan(making.save_all(images, tmp_path)).cases
+    assert sorted(case.shape[0] for case in cases) == [1, 5]
+    assert all(any("1 image(s) of its series state no position" in text for text in case.warnings) for case in cases)
