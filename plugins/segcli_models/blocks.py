@@ -79,18 +79,18 @@ Convolve = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 class Unit(nn.Sequential):
     """Convolution → normalisation, if any → ReLU.
 
-    Inference on a CPU takes a batch normalisation into the weights of the convolution before it: the same function,
-    and one pass less over every feature map. Weights are small beside maps, so this is done anew for each batch, and
-    nothing has to be remembered when they change.
+    Inference on a CPU takes a batch normalisation into the weights of the convolution before it, where these are
+    smaller than its map: the same function, and one pass less over the map. It is done anew for each batch, so that
+    nothing has to be remembered when weights change.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, *spatial]`` → ``[B, K, *spatial]``."""
         return self.by(x, self._plain)
 
-    def by(self, x: Tensor, convolve: Convolve) -> Tensor:
-        """The unit with its convolution computed by ``convolve``."""
-        weight, bias, layers = self._folded() if self._folds(x) else self._as_they_are()
+    def by(self, x: Tensor, convolve: Convolve, larger: int = 1) -> Tensor:
+        """The unit with its convolution computed by ``convolve``, whose result has ``larger`` times the pixels of x."""
+        weight, bias, layers = self._folded() if self._folds(x, larger) else self._as_they_are()
         x = convolve(x, weight, bias)
         for layer in layers:
             x = layer(x)
@@ -101,10 +101,13 @@ class Unit(nn.Sequential):
         padding = cast("tuple[int, ...]", self[0].padding)
         return convolve(x, weight, bias, padding=padding)
 
-    def _folds(self, x: Tensor) -> bool:
+    def _folds(self, x: Tensor, larger: int) -> bool:
         inference = x.device.type == "cpu" and not torch.is_grad_enabled()
         exporting = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined, no-untyped-call]
-        return inference and not exporting and isinstance(self[1], BATCH_NORMS) and not self[1].training
+        if not inference or exporting or not isinstance(self[1], BATCH_NORMS) or self[1].training:
+            return False
+        a_kernel = cast("Tensor", self[0].weight)[0].numel()
+        return a_kernel < larger * x.numel() // x.shape[1]
 
     def _as_they_are(self) -> tuple[Tensor, Tensor | None, list[nn.Module]]:
         convolution, *layers = self

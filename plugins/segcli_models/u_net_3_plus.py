@@ -52,6 +52,7 @@ class UNet3Plus(SegmentationNetwork):
             maps = [unit(shrink(features[k], 2 ** (level - k))) for k, unit in enumerate(units[:level])]
             maps.append(units[level](features[level]))
             for doublings, (unit, x) in enumerate(zip(units[level + 1 :], decoded, strict=True), start=1):
-                maps.append(cast("Unit", unit).by(x, partial(upsampled_conv, factor=2**doublings)))
+                factor = 2**doublings
+                maps.append(cast("Unit", unit).by(x, partial(upsampled_conv, factor=factor), factor ** (x.ndim - 2)))
             decoded.insert(0, self.fuse[level](torch.cat(maps, dim=1)))
         return decoded

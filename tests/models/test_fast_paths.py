@@ -71,6 +71,16 @@ def test_a_batch_normalisation_folded_into_its_convolution_is_the_same_function(
     assert asked == [unit[1]]
 
 
+@pytest.mark.parametrize(("size", "folded"), [((4, 4), False), ((40, 40), True)])
+def test_only_weights_smaller_than_their_map_are_changed(size: tuple[int, int], folded: bool) -> None:
+    unit = trained(Blocks(2, Options()).unit(64, 5))
+    asked: list[nn.Module] = []
+    unit[1].register_forward_hook(lambda layer, *_: asked.append(layer))
+    with torch.inference_mode():
+        unit(torch.randn(1, 64, *size))
+    assert bool(asked) is not folded
+
+
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 def test_statistics_of_the_batch_are_never_folded(norm: Literal["batch", "instance", "none"]) -> None:
     """In training mode, and for a normalisation that has no running statistics, also without gradients."""
