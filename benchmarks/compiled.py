@@ -1,4 +1,4 @@
-"""Is torch.compile worth it? Seconds it takes to warm up, and milliseconds a tile with and without it.
+"""Is torch.compile worth it, is bfloat16? Milliseconds a tile, and the seconds the compiler takes to warm up.
 
 ``python benchmarks/compiled.py``; needs a C++ compiler. Batches have one fixed shape, as in ``segcli predict``.
 """
@@ -16,32 +16,38 @@ from contest import machine
 from small_model import TILE, card
 
 from segcli.engine.allocator import keep_freed_memory
-from segcli_models import unet, unet3p
-
-BATCH = 2
+from segcli_models import unet, unet3p, unetpp
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--batch", type=int, default=2)
+    given = parser.parse_args()
+    batch: int = given.batch
     keep_freed_memory()
     print(machine())
-    x = torch.rand(BATCH, 1, TILE, TILE).contiguous(memory_format=torch.channels_last)
-    for plugin in (unet, unet3p):
+    x = torch.rand(batch, 1, TILE, TILE).contiguous(memory_format=torch.channels_last)
+    for plugin in (unet, unetpp, unet3p):
         network = plugin.build(card(plugin.name, 16)).eval().to(memory_format=torch.channels_last)
         compiled = torch.compile(network)
+
+        def reduced(x: torch.Tensor, network: torch.nn.Module = network) -> Any:
+            with torch.autocast("cpu", torch.bfloat16):
+                return network(x)
+
         with torch.inference_mode():
             network(x)
             start = time.perf_counter()
             compiled(x)
             warm_up = time.perf_counter() - start
-            eager, fast = in_turns((network, compiled), x, rounds)
-        saved = (eager - fast) / BATCH
+            reduced(x)
+            eager, fast, short = in_turns((network, compiled, reduced), x, given.rounds)
+        saved = (eager - fast) / batch
         worth = f"after {warm_up / saved:.0f} tiles" if saved > 0 else "never"
         print(
-            f"{plugin.name}: {1e3 * eager / BATCH:.0f} ms a tile, compiled {1e3 * fast / BATCH:.0f}; "
-            f"warm-up {warm_up:.0f} s, paid back {worth}"
+            f"{plugin.name}: {1e3 * eager / batch:.0f} ms a tile, bfloat16 {1e3 * short / batch:.0f}, "
+            f"compiled {1e3 * fast / batch:.0f}; warm-up {warm_up:.0f} s, paid back {worth}"
         )
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import resource
 import statistics
 import subprocess
@@ -37,6 +38,7 @@ def used() -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(machine())
     for arguments in (["--help"], ["models", "list"]):
         wall, cpu = measure(arguments, 15)

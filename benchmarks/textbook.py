@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segcli_models.blocks import Unit
+
 
 class Textbook(nn.Module):
     """``forward``: ``[B, 1, row, column]`` → logits; the weights are those of ``network``."""
 
     def __init__(self, plugin: str, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network = _plain(network)
         self.decoder = {"unet": self._unet, "unet3p": self._unet3p}[plugin]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,3 +44,10 @@ class Textbook(nn.Module):
             maps = [unit(x) for unit, x in zip(self.network.branches[level], resized, strict=True)]
             decoded.insert(0, self.network.fuse[level](torch.cat(maps, dim=1)))
         return self.network.heads[0](decoded[0])
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """The same layers in containers of torch, which call one after the other and nothing else."""
+    for name, child in module.named_children():
+        setattr(module, name, nn.Sequential(*child) if isinstance(child, Unit) else _plain(child))
+    return module

@@ -5,15 +5,16 @@ Tensors are ``[batch, channel, row, column]`` or ``[batch, channel, slice, row, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 EPSILON = 1e-5
+BATCH_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,56 @@ class Shape:
     activation: str
 
 
+Convolve = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""``(x, weight, bias)`` → the convolution, however it is computed."""
+
+
+class Unit(nn.Sequential):
+    """Convolution → normalisation, if any → ReLU.
+
+    Inference on a CPU takes a batch normalisation into the weights of the convolution before it, where these are
+    smaller than its map: the same function, and one pass less over the map. It is done anew for each batch, so that
+    nothing has to be remembered when weights change.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, *spatial]`` → ``[B, K, *spatial]``."""
+        return self.by(x, self._plain)
+
+    def by(self, x: Tensor, convolve: Convolve, larger: int = 1) -> Tensor:
+        """The unit with its convolution computed by ``convolve``, whose result has ``larger`` times the pixels of x."""
+        weight, bias, layers = self._folded() if self._folds(x, larger) else self._as_they_are()
+        x = convolve(x, weight, bias)
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    def _plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        convolve = functional.conv2d if x.ndim == 4 else functional.conv3d
+        padding = cast("tuple[int, ...]", self[0].padding)
+        return convolve(x, weight, bias, padding=padding)
+
+    def _folds(self, x: Tensor, larger: int) -> bool:
+        inference = x.device.type == "cpu" and not torch.is_grad_enabled()
+        exporting = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined, no-untyped-call]
+        if not inference or exporting or not isinstance(self[1], BATCH_NORMS) or self[1].training:
+            return False
+        a_kernel = cast("Tensor", self[0].weight)[0].numel()
+        return a_kernel < larger * x.numel() // x.shape[1]
+
+    def _as_they_are(self) -> tuple[Tensor, Tensor | None, list[nn.Module]]:
+        convolution, *layers = self
+        return cast("Tensor", convolution.weight), cast("Tensor | None", convolution.bias), layers
+
+    def _folded(self) -> tuple[Tensor, Tensor | None, list[nn.Module]]:
+        weight, bias, (norm, *layers) = self._as_they_are()
+        assert isinstance(norm, BATCH_NORMS) and norm.running_mean is not None and norm.running_var is not None  # noqa: S101
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        shift = norm.bias - norm.running_mean * scale
+        shift = shift if bias is None else shift + bias * scale
+        return weight * scale.view(-1, *[1] * (weight.ndim - 1)), shift, layers
+
+
 class Blocks:
     """Makes layers of one dimensionality, normalisation and padding."""
 
@@ -89,10 +140,10 @@ class Blocks:
         layer = nn.Conv2d if self.dims == 2 else nn.Conv3d
         return layer(inputs, outputs, kernel, padding=kernel // 2)
 
-    def unit(self, inputs: int, outputs: int) -> nn.Sequential:
+    def unit(self, inputs: int, outputs: int) -> Unit:
         """conv 3×3 → norm → ReLU."""
         layers = [self.conv(inputs, outputs), *self._norm(outputs), nn.ReLU(inplace=True)]
-        return nn.Sequential(*layers)
+        return Unit(*layers)
 
     def double(self, inputs: int, outputs: int) -> nn.Sequential:
         """Two units, the level of an encoder."""

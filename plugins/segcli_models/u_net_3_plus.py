@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from segcli.contract import Features
-from segcli_models.blocks import Blocks, Options, Shape, enlarge, shrink
+from segcli_models.blocks import Blocks, Options, Shape, Unit, enlarge, shrink
 from segcli_models.encoder import LEVELS, SegmentationNetwork
 from segcli_models.upsampled import upsampled_conv
 
@@ -51,9 +52,7 @@ class UNet3Plus(SegmentationNetwork):
             maps = [unit(shrink(features[k], 2 ** (level - k))) for k, unit in enumerate(units[:level])]
             maps.append(units[level](features[level]))
             for doublings, (unit, x) in enumerate(zip(units[level + 1 :], decoded, strict=True), start=1):
-                layers = cast("nn.Sequential", unit)
-                convolution = cast("nn.Conv2d | nn.Conv3d", layers[0])
-                grown = upsampled_conv(x, convolution.weight, convolution.bias, 2**doublings)
-                maps.append(layers[1:](grown))
+                factor = 2**doublings
+                maps.append(cast("Unit", unit).by(x, partial(upsampled_conv, factor=factor), factor ** (x.ndim - 2)))
             decoded.insert(0, self.fuse[level](torch.cat(maps, dim=1)))
         return decoded

@@ -1,10 +1,12 @@
 """What inference computes in another way than training is the same numbers."""
 
+from typing import Literal, TypeVar
+
 import pytest
 import torch
 from torch import nn
 
-from segcli_models.blocks import Options, Shape, enlarge, shrink
+from segcli_models.blocks import BATCH_NORMS, Blocks, Options, Shape, enlarge, shrink
 from segcli_models.encoder import SegmentationNetwork
 from segcli_models.u_net import UNet
 from segcli_models.u_net_3_plus import UNet3Plus
@@ -37,11 +39,62 @@ def test_shrinking_is_the_maximum_of_each_window(size: tuple[int, ...], factor: 
         assert torch.equal(shrink(x, factor), pool(x, factor, ceil_mode=True))
 
 
+N = TypeVar("N", bound=nn.Module)
+
+
+def trained(network: N) -> N:
+    """In eval mode, with batch normalisations that do something."""
+    for layer in network.modules():
+        if isinstance(layer, BATCH_NORMS):
+            assert layer.running_mean is not None and layer.running_var is not None
+            for values in (layer.running_mean, layer.bias.data):
+                values.normal_(0, 0.3)
+            for values in (layer.running_var, layer.weight.data):
+                values.uniform_(0.5, 2)
+    return network.eval()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("size", [(20, 12), (6, 8, 10)])
+def test_a_batch_normalisation_folded_into_its_convolution_is_the_same_function(
+    size: tuple[int, ...], bias: bool
+) -> None:
+    torch.manual_seed(0)
+    unit = trained(Blocks(len(size), Options(bias=bias)).unit(3, 5)).double()
+    asked: list[nn.Module] = []
+    unit[1].register_forward_hook(lambda layer, *_: asked.append(layer))
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    plainly = nn.Sequential(*unit)(x)
+    assert asked == [unit[1]]
+    with torch.inference_mode():
+        torch.testing.assert_close(unit(x), plainly.detach())
+    assert asked == [unit[1]]
+
+
+@pytest.mark.parametrize(("size", "folded"), [((4, 4), False), ((40, 40), True)])
+def test_only_weights_smaller_than_their_map_are_changed(size: tuple[int, int], folded: bool) -> None:
+    unit = trained(Blocks(2, Options()).unit(64, 5))
+    asked: list[nn.Module] = []
+    unit[1].register_forward_hook(lambda layer, *_: asked.append(layer))
+    with torch.inference_mode():
+        unit(torch.randn(1, 64, *size))
+    assert bool(asked) is not folded
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+def test_statistics_of_the_batch_are_never_folded(norm: Literal["batch", "instance", "none"]) -> None:
+    """In training mode, and for a normalisation that has no running statistics, also without gradients."""
+    torch.manual_seed(0)
+    unit, x = Blocks(2, Options(norm=norm)).unit(3, 5).train(), torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(unit(x), nn.Sequential(*unit)(x), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("kind", [UNet, UNetPlusPlus, UNet3Plus])
 @pytest.mark.parametrize("size", [(64, 352), (16, 32, 16)])
 def test_inference_gives_what_training_sees(kind: type[SegmentationNetwork], size: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    network = kind(Shape(len(size), 1, 3, 2, "softmax"), Options(base=4, presence=True)).eval()
+    network = trained(kind(Shape(len(size), 1, 3, 2, "softmax"), Options(base=4, presence=True)))
     x = torch.randn(2, 1, *size)
     maps, presence = network.training_outputs(x)
     with torch.inference_mode():
