@@ -83,7 +83,7 @@ def predict(image: Path, folder: Path, output: Path, options: tuple[str, ...]) -
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     peaks: dict[int, float] = {}
     while process.poll() is None:
-        for pid in (process.pid, *children(process.pid)):
+        for pid in (process.pid, *readers_of(process.pid)):
             peaks[pid] = max(peaks.get(pid, 0.0), peak(pid))
         time.sleep(POLL)
     seconds = time.perf_counter() - start
@@ -93,15 +93,15 @@ def predict(image: Path, folder: Path, output: Path, options: tuple[str, ...]) -
     return Measured(main, sum(peaks.values()), seconds, output / image.name)
 
 
-def children(pid: int) -> list[int]:
-    """Of all threads of a process."""
+def readers_of(pid: int) -> list[int]:
+    """Reader processes of a command. One that has not been replaced by its program yet shows the command's memory."""
     found: list[int] = []
     try:
         for path in Path(f"/proc/{pid}/task").glob("*/children"):
             found += map(int, path.read_text(encoding="ascii").split())
-    except OSError:  # it has just ended
-        pass
-    return found
+        return [child for child in found if b"reader_process" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    except OSError:  # one has just ended
+        return []
 
 
 def peak(pid: int) -> float:
@@ -120,9 +120,10 @@ def check(image: Path, mask: Path) -> None:
     highest, lowest = -1, 256
     with tifffile.TiffFile(image) as images, tifffile.TiffFile(mask) as masks:
         for pixels, labels in zip(images.pages.first.segments(), masks.pages.first.segments(), strict=True):
-            values, found = pixels[0], labels[0]
-            if values is None or found is None or pixels[1:] != labels[1:]:
+            if pixels[0] is None or labels[0] is None or pixels[1:] != labels[1:]:
                 raise SystemExit("image and mask are not tiled alike")
+            _, height, width, _ = pixels[2]  # without what fills up the last tiles
+            values, found = (tile[0][0, :height, :width] for tile in (pixels, labels))
             if not found.all():
                 highest = max(highest, int(values[found == 0].max()))
             if found.any():

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from segcli.batch.ahead import Stat, bytes_ahead, read_request, refuse_changed
 from segcli.batch.host import EngineHost
 from segcli.batch.key import hash_file, job_key, stat_of
 from segcli.batch.manifest import DISK_FULL, History, ManifestWriter
@@ -21,9 +20,9 @@ from segcli.batch.measures import DECIMALS, outcome_of
 from segcli.batch.plan import failed, unchanged
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
-from segcli.errors import CaseError, SegcliError, SkippedCase, UnsupportedError, WriteError
+from segcli.errors import CaseError, SegcliError, SkippedCase, UnreadableError, UnsupportedError, WriteError
 from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
-from segcli.formats.interface import HOLD_PIXELS, MaskRequest, ReadRequest
+from segcli.formats.interface import MaskRequest
 from segcli.formats.mask_sink import MaskSink, open_sink
 from segcli.formats.readers import Delivery, Readers
 from segcli.image import BandSource
@@ -32,8 +31,6 @@ from segcli.outcome import Job, Outcome
 POLL = 0.2
 """Seconds after which a wait looks whether the run was asked to stop."""
 WRITES_BEHIND = 4
-ASSUMED_BYTES = 64 * 2**20
-"""Size of a case whose headers do not say."""
 READING = 16
 """Most cases read ahead, however small: each holds a file descriptor."""
 
@@ -47,18 +44,27 @@ class _Reading:
     job: Job
     future: Future[Delivery]
     bytes: int
-    stat: tuple[tuple[int, int, int], ...]
+    stat: Stat
 
 
 @dataclass
 class _Segmenting:
     job: Job
     delivery: Delivery
-    stat: tuple[tuple[int, int, int], ...]
+    stat: Stat
     key: str
     seconds_writing: float = 0.0
     mask: MaskSink | None = None
     """The mask of an image read in bands, on its way; one of an image in memory is written when it is whole."""
+
+    def true_error(self, error: CaseError) -> CaseError:
+        """``error``, or that the file was changed under the bands, which then looks like damage."""
+        try:
+            if self.delivery.banded:
+                refuse_changed(self.job.case.files, self.stat)
+        except UnreadableError as changed:
+            return changed
+        return error
 
     def give_up(self) -> None:
         """Leave nothing of the mask, and let go of the image. Does nothing to what is finished."""
@@ -131,6 +137,7 @@ class Runner:
                 if self._request.settings.strict and isinstance(result, Segmented) and result.warnings:
                     result = UnsupportedError(f"--strict: {result.warnings[0]}")  # noqa: PLW2901 - before it is written
                 if isinstance(result, CaseError):
+                    result = working.true_error(result)  # noqa: PLW2901 - what it came of says more
                     working.give_up()
                     self._record(failed(working.job.case, str(result), type(result).__name__), told)
                     if is_disk_full(result):
@@ -202,17 +209,7 @@ class Runner:
         return output if output in self._history.outputs or not os.path.lexists(job.target) else None
 
     def _submit(self, job: Job) -> _Reading | None:
-        settings, card = self._request.settings, self._request.card
-        request = ReadRequest(
-            channels=card.channels,
-            channel=settings.channel,
-            max_pixels=settings.max_pixels,
-            hold_pixels=min(HOLD_PIXELS, settings.max_pixels),
-            gaps=settings.gaps,
-            strict=settings.strict,
-            spatial_dims=card.spatial_dims,
-            spacing=settings.spacing,
-        )
+        request = read_request(self._request)
         try:
             stat = stat_of(job.case.files)
         except OSError as error:
@@ -220,20 +217,17 @@ class Runner:
                 failed(job.case, f"a file of it vanished or is not readable ({error.strerror})", "UnreadableError")
             )
             return None
-        size = ASSUMED_BYTES if job.case.shape is None else 4 * int(np.prod(job.case.shape))
-        return _Reading(job, self._readers.submit_read(job.case, request, settings.case_timeout), size, stat)
+        future = self._readers.submit_read(job.case, request, self._request.settings.case_timeout)
+        return _Reading(job, future, bytes_ahead(job.case, request.hold_pixels), stat)
 
     def _accept(self, working: _Segmenting) -> bool:
         """Whether the case goes on to the network; if not, its outcome is known already."""
         case, settings = working.job.case, self._request.settings
         warnings = (*case.warnings, *working.delivery.warnings)
         try:
-            changed = stat_of(case.files) != working.stat
-        except OSError:
-            changed = True
-        if changed:
-            reason = "the input changed while it was read: run again when it is complete"
-            self._early.append(failed(case, reason, "UnreadableError"))
+            refuse_changed(case.files, working.stat)
+        except UnreadableError as error:
+            self._early.append(failed(case, str(error), type(error).__name__))
             return False
         if settings.strict and warnings:
             self._early.append(failed(case, f"--strict: {warnings[0]}", "UnsupportedError"))
@@ -253,6 +247,7 @@ class Runner:
         start = time.perf_counter()
         try:
             if working.mask is not None:
+                refuse_changed(job.case.files, working.stat)  # its last band has been read just now
                 written = working.mask.finish()
                 working.delivery.close()
             else:
@@ -260,8 +255,10 @@ class Runner:
             working.seconds_writing = time.perf_counter() - start
             return written
         except SegcliError:
+            working.give_up()
             raise
         except Exception as error:
+            working.give_up()
             # a library that stumbles over one case must not take the night's other cases with it; its words may quote
             # header values, so only the kind of error is told
             raise WriteError(f"the mask could not be written ({type(error).__name__}): please report this") from error

@@ -7,6 +7,7 @@ The picture is turned as its Orientation tag says, the mask lies in that same fr
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,10 +21,10 @@ from segcli.errors import UnsupportedError
 from segcli.formats.channels import reconcile
 from segcli.formats.decoding import decoding, refuse_gzip
 from segcli.formats.finite import hide_non_finite
-from segcli.formats.interface import Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
+from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.orient import as_viewed
-from segcli.formats.tiff_bands import in_bands, open_bands, open_labels
+from segcli.formats.tiff_bands import can_be_banded, in_bands, open_bands, open_labels
 from segcli.formats.tiff_layout import Stack, check_stored, layout, ordered
 from segcli.formats.tiff_metadata import orientation
 from segcli.formats.tiff_open import opened
@@ -35,6 +36,9 @@ from segcli.image import BandSource, Image, LabelMap
 _MAGIC = (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")
 LARGE_FILE = 2**26
 """Bytes of a file from which on its tags are looked at before all of it is read."""
+
+NO_BURDEN = 2**24
+"""Pixels up to which it does not matter to a run whether an image is read in bands."""
 
 _SUFFIXES = (".tif", ".tiff")
 
@@ -57,12 +61,13 @@ class Tiff:
         with decoding("TIFF"), path.open("rb") as stream, opened(stream, path.name) as tif:
             stacks, warnings = layout(tif)
             first = stacks[0]
+            shape = (first.times * first.slices, first.rows, first.columns)
+            banded = math.prod(shape) > NO_BURDEN and all(can_be_banded(stack) for stack in stacks)
             geometry = first.geometry
         spacing: tuple[float, ...] | None = geometry.spacing
         if spacing is not None and geometry.slice_spacing is not None:
             spacing = (*spacing, geometry.slice_spacing)
-        shape = (first.times * first.slices, first.rows, first.columns)
-        return Description(shape=shape, spacing=spacing, warnings=warnings)
+        return Description(shape=shape, spacing=spacing, warnings=warnings, details={BANDS: banded})
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         """One part per stack of equal pages (per time point of an OME or ImageJ volume), in the stored dtype.
