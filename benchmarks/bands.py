@@ -122,8 +122,9 @@ def check(image: Path, mask: Path) -> None:
         for pixels, labels in zip(images.pages.first.segments(), masks.pages.first.segments(), strict=True):
             if pixels[0] is None or labels[0] is None or pixels[1:] != labels[1:]:
                 raise SystemExit("image and mask are not tiled alike")
-            _, height, width, _ = pixels[2]  # without what fills up the last tiles
-            values, found = (tile[0][0, :height, :width] for tile in (pixels, labels))
+            _, _, row, column, _ = pixels[1]
+            height, width = images.pages.first.shape  # without what fills up the last tiles
+            values, found = (tile[0][0, : height - row, : width - column] for tile in (pixels, labels))
             if not found.all():
                 highest = max(highest, int(values[found == 0].max()))
             if found.any():

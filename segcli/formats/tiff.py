@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from segcli.case import Case
 from segcli.errors import UnsupportedError
 from segcli.formats.channels import reconcile
-from segcli.formats.decoding import decoding, refuse_gzip
+from segcli.formats.decoding import decoding
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
@@ -81,7 +81,6 @@ class Tiff:
             if large and (left_open := open_bands(path, request)) is not None:
                 return left_open
             data = files.read(path)
-            refuse_gzip(data, "TIFF")
             with opened(io.BytesIO(data), path.name) as tif:
                 stacks, told = layout(tif)
                 if not large and in_bands(stacks, request) and (left_open := open_bands(path, request)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image as Pillow
 from plain_files import mutate, read, scene, segment, survives
 
 from segcli.errors import UnreadableError, UnsupportedError
+from segcli.formats.table import recognise
 from segcli.formats.tiff import FORMAT
 
 GREY = scene()
@@ -242,6 +244,15 @@ def test_limits(tmp_path: Path) -> None:
     assert read(FORMAT, path, max_pixels=STACK.size).parts
     with pytest.raises(UnsupportedError, match="--max-pixels"):
         read(FORMAT, path, max_pixels=STACK.size - 1)
+
+
+def test_a_packed_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif.gz"
+    path.write_bytes(gzip.compress(tiff(GREY)))
+    assert recognise(path.read_bytes()) == "tiff"
+    for attempt in (FORMAT.describe, FORMAT.read_labels, lambda path: read(FORMAT, path)):
+        with pytest.raises(UnsupportedError, match="gzip: unpack"):
+            attempt(path)
 
 
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
