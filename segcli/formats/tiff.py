@@ -25,6 +25,7 @@ from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.orient import as_viewed
 from segcli.formats.tiff_bands import can_be_banded, in_bands, open_bands, open_labels
+from segcli.formats.tiff_fax import check_fax
 from segcli.formats.tiff_layout import Stack, check_stored, layout, ordered
 from segcli.formats.tiff_metadata import orientation
 from segcli.formats.tiff_open import opened
@@ -114,6 +115,7 @@ class Tiff:
             stacks, _ = layout(tif)
             for stack in stacks:
                 check_stored(stack, path.stat().st_size)
+                _check_fax(stack)
             for index, stack in enumerate(stacks):
                 planes = _stored(stack)
                 if planes.shape[1] != 1:
@@ -127,11 +129,18 @@ def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: Rea
     """All parts in memory. Raises if the file is cut off."""
     parts: list[Image] = []
     warnings = [*told, *(warning for stack in stacks for warning in check_stored(stack, size))]
+    for stack in stacks:
+        _check_fax(stack)
     for index, stack in enumerate(stacks):
         images, more = _images(stack, index, request)
         parts += images
         warnings += more
     return ReadResult(tuple(parts), tuple(dict.fromkeys(warnings)))
+
+
+def _check_fax(stack: Stack) -> None:
+    for page in stack.pages if stack.series is None else stack.series.pages:
+        check_fax(page)
 
 
 def _images(stack: Stack, index: int, request: ReadRequest) -> tuple[list[Image], tuple[str, ...]]:

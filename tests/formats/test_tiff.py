@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import struct
 from pathlib import Path
@@ -16,7 +15,6 @@ from PIL import Image as Pillow
 from plain_files import mutate, read, scene, segment, survives
 
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.table import recognise
 from segcli.formats.tiff import FORMAT
 
 GREY = scene()
@@ -211,22 +209,6 @@ def test_ycbcr_without_jpeg(tmp_path: Path) -> None:
     assert np.abs(pixels - expected).max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (tiff(GREY.astype(np.complex64)), "complex"),
-        (tiff(np.dstack([RGB, GREY]), photometric="separated"), "CMYK"),
-        (tiff(np.dstack([RGB, GREY]), photometric="rgb", extrasamples=["unassalpha"]), "transparent"),
-        (tiff(FLOAT, photometric="miniswhite"), "MINISWHITE"),
-        (tiff(RGB.astype(np.uint8), photometric="cielab"), r"L\*a\*b"),
-    ],
-)
-def test_what_is_no_intensity_is_refused_by_name(data: bytes, words: str, tmp_path: Path) -> None:
-    (tmp_path / "a.tif").write_bytes(data)
-    with pytest.raises(UnsupportedError, match=words):
-        read(FORMAT, tmp_path / "a.tif")
-
-
 def test_pixels_that_are_no_number_are_background(tmp_path: Path) -> None:
     pixels = FLOAT.copy()
     pixels[0, :5], pixels[1, 0] = np.nan, np.inf
@@ -244,15 +226,6 @@ def test_limits(tmp_path: Path) -> None:
     assert read(FORMAT, path, max_pixels=STACK.size).parts
     with pytest.raises(UnsupportedError, match="--max-pixels"):
         read(FORMAT, path, max_pixels=STACK.size - 1)
-
-
-def test_a_packed_file_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif.gz"
-    path.write_bytes(gzip.compress(tiff(GREY)))
-    assert recognise(path.read_bytes()) == "tiff"
-    for attempt in (FORMAT.describe, FORMAT.read_labels, lambda path: read(FORMAT, path)):
-        with pytest.raises(UnsupportedError, match="gzip: unpack"):
-            attempt(path)
 
 
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
