@@ -181,8 +181,7 @@ class Runner:
             try:
                 delivery = _wait(item.future)
             except SkippedCase as error:
-                skipped = failed(item.job.case, str(error), "")
-                self._early.append(replace(skipped, status="skipped", error=None))
+                self._early.append(replace(failed(item.job.case, str(error), ""), status="skipped", error=None))
                 continue
             except SegcliError as error:
                 self._early.append(failed(item.job.case, str(error), type(error).__name__))
@@ -255,10 +254,8 @@ class Runner:
             working.seconds_writing = time.perf_counter() - start
             return written
         except SegcliError:
-            working.give_up()
             raise
         except Exception as error:
-            working.give_up()
             # a library that stumbles over one case must not take the night's other cases with it; its words may quote
             # header values, so only the kind of error is told
             raise WriteError(f"the mask could not be written ({type(error).__name__}): please report this") from error
@@ -270,6 +267,7 @@ class Runner:
         try:
             written = _wait(future)
         except SegcliError as error:
+            working.give_up()
             self._record(failed(case, str(error), type(error).__name__), told)
             if is_disk_full(error):
                 raise DiskFullError(DISK_FULL) from error
