@@ -20,8 +20,8 @@ class Case:
 
     ``id``: 12 hex digits. ``name``: what a person calls it, the path below the input (a folder for DICOM).
     ``output``: where the mask goes, relative to the output folder. ``files``: in reading order.
-    ``shape``: slices, rows, columns as the headers state them. ``details``: the format's own notes to its reader and
-    writer; JSON values only, never shown or stored.
+    ``shape``: slices, rows, columns as the headers state them. ``details``: the format's own notes to its reader,
+    its writer and the run; JSON values only, never shown or stored.
     """
 
     id: str

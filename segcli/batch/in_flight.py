@@ -5,7 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from segcli.batch.key import stat_of
+from segcli.batch.ahead import Stat, refuse_changed
+from segcli.errors import CaseError, UnreadableError
 from segcli.formats.mask_sink import MaskSink
 from segcli.formats.readers import Delivery
 from segcli.outcome import Job
@@ -18,7 +19,7 @@ class Reading:
     job: Job
     future: Future[Delivery]
     bytes: int
-    stat: tuple[tuple[int, int, int], ...]
+    stat: Stat
 
 
 @dataclass
@@ -27,21 +28,23 @@ class Segmenting:
 
     job: Job
     delivery: Delivery
-    stat: tuple[tuple[int, int, int], ...]
+    stat: Stat
     key: str
     seconds_writing: float = 0.0
     mask: MaskSink | None = None
     """The mask of an image read in bands, on its way; one of an image in memory is written when it is whole."""
+
+    def true_error(self, error: CaseError) -> CaseError:
+        """``error``, or that the file was changed under the bands, which then looks like damage."""
+        try:
+            if self.delivery.banded:
+                refuse_changed(self.job.case.files, self.stat)
+        except UnreadableError as changed:
+            return changed
+        return error
 
     def give_up(self) -> None:
         """Leave nothing of the mask, and let go of the image. Does nothing to what is finished."""
         if self.mask is not None:
             self.mask.abort()
         self.delivery.close()
-
-    def has_changed(self) -> bool:
-        """Whether the input is no longer what it was before it was read, or is gone."""
-        try:
-            return stat_of(self.job.case.files) != self.stat
-        except OSError:
-            return True

@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from segcli.batch.ahead import bytes_ahead, read_request, refuse_changed
 from segcli.batch.host import EngineHost
 from segcli.batch.in_flight import Reading, Segmenting
 from segcli.batch.key import hash_file, job_key, stat_of
@@ -24,7 +23,7 @@ from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
 from segcli.errors import CaseError, SegcliError, SkippedCase, UnreadableError, UnsupportedError, WriteError
 from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
-from segcli.formats.interface import HOLD_PIXELS, MaskRequest, ReadRequest
+from segcli.formats.interface import MaskRequest
 from segcli.formats.mask_sink import MaskSink, open_sink
 from segcli.formats.readers import Readers
 from segcli.image import BandSource
@@ -33,9 +32,6 @@ from segcli.outcome import Job, Outcome
 POLL = 0.2
 """Seconds after which a wait looks whether the run was asked to stop."""
 WRITES_BEHIND = 4
-ASSUMED_BYTES = 64 * 2**20
-"""Size of a case whose headers do not say."""
-CHANGED = "the input changed while it was read: run again when it is complete"
 READING = 16
 """Most cases read ahead, however small: each holds a file descriptor."""
 
@@ -108,6 +104,7 @@ class Runner:
                 if self._request.settings.strict and isinstance(result, Segmented) and result.warnings:
                     result = UnsupportedError(f"--strict: {result.warnings[0]}")  # noqa: PLW2901 - before it is written
                 if isinstance(result, CaseError):
+                    result = working.true_error(result)  # noqa: PLW2901 - what it came of says more
                     working.give_up()
                     self._record(failed(working.job.case, str(result), type(result).__name__), told)
                     if is_disk_full(result):
@@ -151,8 +148,7 @@ class Runner:
             try:
                 delivery = _wait(item.future)
             except SkippedCase as error:
-                skipped = failed(item.job.case, str(error), "")
-                self._early.append(replace(skipped, status="skipped", error=None))
+                self._early.append(replace(failed(item.job.case, str(error), ""), status="skipped", error=None))
                 continue
             except SegcliError as error:
                 self._early.append(failed(item.job.case, str(error), type(error).__name__))
@@ -179,17 +175,7 @@ class Runner:
         return output if output in self._history.outputs or not os.path.lexists(job.target) else None
 
     def _submit(self, job: Job) -> Reading | None:
-        settings, card = self._request.settings, self._request.card
-        request = ReadRequest(
-            channels=card.channels,
-            channel=settings.channel,
-            max_pixels=settings.max_pixels,
-            hold_pixels=min(HOLD_PIXELS, settings.max_pixels),
-            gaps=settings.gaps,
-            strict=settings.strict,
-            spatial_dims=card.spatial_dims,
-            spacing=settings.spacing,
-        )
+        request = read_request(self._request)
         try:
             stat = stat_of(job.case.files)
         except OSError as error:
@@ -197,15 +183,17 @@ class Runner:
                 failed(job.case, f"a file of it vanished or is not readable ({error.strerror})", "UnreadableError")
             )
             return None
-        size = ASSUMED_BYTES if job.case.shape is None else 4 * int(np.prod(job.case.shape))
-        return Reading(job, self._readers.submit_read(job.case, request, settings.case_timeout), size, stat)
+        future = self._readers.submit_read(job.case, request, self._request.settings.case_timeout)
+        return Reading(job, future, bytes_ahead(job.case, request.hold_pixels), stat)
 
     def _accept(self, working: Segmenting) -> bool:
         """Whether the case goes on to the network; if not, its outcome is known already."""
         case, settings = working.job.case, self._request.settings
         warnings = (*case.warnings, *working.delivery.warnings)
-        if working.has_changed():
-            self._early.append(failed(case, CHANGED, "UnreadableError"))
+        try:
+            refuse_changed(case.files, working.stat)
+        except UnreadableError as error:
+            self._early.append(failed(case, str(error), type(error).__name__))
             return False
         if settings.strict and warnings:
             self._early.append(failed(case, f"--strict: {warnings[0]}", "UnsupportedError"))
@@ -225,7 +213,9 @@ class Runner:
         start = time.perf_counter()
         try:
             if working.mask is not None:
-                written = _finish(working, working.mask)
+                refuse_changed(job.case.files, working.stat)  # its last band has been read just now
+                written = working.mask.finish()
+                working.delivery.close()
             else:
                 written = write_mask(self._target(job), job.case, result.masks, self._request)
             working.seconds_writing = time.perf_counter() - start
@@ -244,6 +234,7 @@ class Runner:
         try:
             written = _wait(future)
         except SegcliError as error:
+            working.give_up()
             self._record(failed(case, str(error), type(error).__name__), told)
             if is_disk_full(error):
                 raise DiskFullError(DISK_FULL) from error
@@ -265,16 +256,6 @@ class Runner:
     def _record(self, outcome: Outcome, told: Callable[[Outcome], None]) -> None:
         self._manifest.outcome(outcome)
         told(outcome)
-
-
-def _finish(working: Segmenting, mask: MaskSink) -> Written:
-    """Give the mask of an image read in bands its name, unless some bands may be older than others."""
-    try:
-        if working.has_changed():
-            raise UnreadableError(CHANGED)
-        return mask.finish()
-    finally:
-        working.give_up()
 
 
 def _wait(future: Future[Any]) -> Any:

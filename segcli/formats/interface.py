@@ -90,6 +90,10 @@ HOLD_PIXELS = 2**26
 """A good ``hold_pixels``: up to here (8192 x 8192) an image in memory is no burden, and faster."""
 
 
+BANDS = "bands"
+"""In the details of a description: true if an image of more than ``hold_pixels`` will be read in bands."""
+
+
 class OpenBands(BandSource, Protocol):
     """A part that lies in its file still; bands are decoded as they are read, in the process that opened it."""
 

@@ -27,7 +27,14 @@ from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.itk_headers import Stated, check_meta, check_nrrd, meta_header, meta_mask, nrrd_header, nrrd_mask
 from segcli.formats.labels import as_labels, label_type
+from segcli.formats.straight import shear_warnings
 from segcli.image import Geometry, Image, LabelMap, Vector
+
+_LEAST = 1e-6
+"""Volume of the box of three directions below which they do not span space."""
+
+_UNIT = 1e-3
+"""How far the length of a direction may be from 1: headers round."""
 
 _META_KEY = re.compile(rb"^[ \t]*(ObjectType[ \t]*=[ \t]*Image|NDims[ \t]*=[ \t]*\d)", re.MULTILINE)
 
@@ -97,13 +104,14 @@ class ItkVolume:
             payload = data[stated.data_at :] if stated.companion is None else files.read(path.parent / stated.companion)
             volume = self._load(path, stated, payload, request.max_pixels)
             names = tuple(str(number) for number in range(volume.pixels.shape[1]))
+            sheared = shear_warnings(volume.geometry, request.spatial_dims)
             pixels, valid, warnings = hide_non_finite(reconcile(volume.pixels, names, request))
         notes = {"lines": list(stated.lines), "axes": volume.axes}
         parts = []
         for time in range(volume.times):
             here = slice(time * volume.slices, (time + 1) * volume.slices)
             parts.append(Image(pixels[here], volume.geometry, None if valid is None else valid[here], notes))
-        return ReadResult(tuple(parts), warnings)
+        return ReadResult(tuple(parts), (*sheared, *warnings))
 
     def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
         """A compressed file with the source's own geometry lines; uint8, or uint16 for labels above 255."""
@@ -190,6 +198,8 @@ def _geometry(reader: sitk.ImageFileReader, stated: Stated, slices: int) -> Geom
     if not stated.has_spacing and not stated.has_axes:
         return Geometry()
     lengths = reader.GetSpacing()
+    if stated.has_spacing and not all(0 < length < math.inf for length in lengths[:3]):
+        raise UnreadableError("the volume states a spacing that is no positive length: export it again")
     spacing = (lengths[1], lengths[0]) if stated.has_spacing else None
     depth = lengths[2] if axes > 2 and stated.has_spacing else None
     if axes == 2 or not stated.has_axes:
@@ -198,8 +208,10 @@ def _geometry(reader: sitk.ImageFileReader, stated: Stated, slices: int) -> Geom
     origin = np.asarray(reader.GetOrigin(), dtype=np.float64)[:3]
     normal = np.cross(matrix[:, 0], matrix[:, 1])
     norm = np.linalg.norm(normal)
-    if not np.isfinite(matrix).all() or norm < 1e-6:
+    if not np.isfinite(matrix).all() or norm < _LEAST or abs(np.linalg.det(matrix)) < _LEAST:
         raise UnreadableError("the volume's directions make no sense: export it again")
+    if np.abs(np.linalg.norm(matrix, axis=0) - 1).max() > _UNIT:
+        raise UnsupportedError("the volume's directions are no unit vectors, so its spacing is uncertain: resample it")
     if depth is not None:
         depth = float(abs(normal @ matrix[:, 2]) / norm) * depth
     step = matrix[:, 2] * lengths[2]

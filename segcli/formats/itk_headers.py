@@ -41,6 +41,7 @@ _NRRD_SIZES = {
     **dict.fromkeys(("uint64", "uint64_t", "double"), 8),
     "float": 4,
 }
+_META_NUMBERS = ("TransformMatrix", "Rotation", "Orientation", "Offset", "Origin", "Position", "CenterOfRotation")
 _TRUE = frozenset({"true", "1", "yes", "t", "y"})
 
 
@@ -75,11 +76,11 @@ def nrrd_header(data: bytes) -> Stated:
         raise UnreadableError("the NRRD header states no sizes: export the volume again")
     file = fields.get("data file", fields.get("datafile"))
     known_space = fields.get("space", "").lower() in _SPACES
-    directions = "space directions" in fields
+    directions = _nrrd_directions(fields, len(sizes))
     return Stated(
         companion=None if file is None else _beside(file, "NRRD"),
         has_axes=known_space and directions,
-        has_spacing=directions or "spacings" in fields,
+        has_spacing=directions or _nrrd_spacings(fields, len(sizes)),
         lines=_nrrd_lines(fields, len(sizes)),
         data_at=end,
         fields=fields,
@@ -96,6 +97,7 @@ def meta_header(data: bytes) -> Stated:
         key, equals, value = line.partition("=")
         if equals:
             fields[key.strip()] = value.strip()
+    _check_meta_numbers(fields)
     file = fields["ElementDataFile"]
     sizes = fields.get("DimSize", "").split()
     if not sizes or not all(size.isdecimal() for size in sizes):
@@ -116,7 +118,8 @@ def check_nrrd(stated: Stated, payload: bytes) -> None:
     Raises zlib.error or EOFError, too, for a damaged stream. Text encodings and skipped lines are left to the decoder.
     """
     fields = stated.fields
-    if any(fields.get(key, "0") != "0" for key in ("line skip", "lineskip", "byte skip", "byteskip")):
+    from_end = fields.get("byte skip", fields.get("byteskip")) == "-1"
+    if not from_end and any(fields.get(key, "0") != "0" for key in ("line skip", "lineskip", "byte skip", "byteskip")):
         return
     expected = _NRRD_SIZES.get(fields.get("type", "").lower())
     if expected is None:
@@ -124,6 +127,8 @@ def check_nrrd(stated: Stated, payload: bytes) -> None:
     for side in fields["sizes"].split():
         expected *= int(side)
     encoding = fields.get("encoding", "").lower()
+    if encoding in ("bzip2", "bz2"):
+        raise UnsupportedError("the NRRD volume is packed with bzip2: save it with the encoding gzip")
     sound = True
     if encoding == "raw":
         sound = len(payload) >= expected
@@ -149,6 +154,7 @@ def check_meta(stated: Stated, payload: bytes) -> None:
     for side in fields["DimSize"].split():
         expected *= int(side)
     if fields.get("CompressedData", "False").lower() in _TRUE:
+        payload = _meta_packed(stated, payload)
         unpacker = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)
         have = len(unpacker.decompress(payload, expected + 1))
         if have == expected and not unpacker.eof:
@@ -159,6 +165,16 @@ def check_meta(stated: Stated, payload: bytes) -> None:
         sound = len(payload) - (int(skipped) if skipped.isdecimal() else 0) >= expected
     if not sound:
         raise UnreadableError("the MetaImage is cut off or damaged: it does not hold the voxels its header states")
+
+
+def _meta_packed(stated: Stated, payload: bytes) -> bytes:
+    """What the decoder will take for the compressed voxels: where that is not all of them it returns noise."""
+    size = stated.fields.get("CompressedDataSize")
+    if size is None and stated.companion is not None:
+        return payload
+    if size is None or not size.isdecimal():
+        raise UnreadableError("the MetaImage header does not state the size of its compressed data: export it again")
+    return payload[: int(size)]
 
 
 def nrrd_mask(lines: Sequence[str], sizes: Sequence[int], wide: bool) -> bytes:
@@ -203,6 +219,30 @@ def _beside(file: str, what: str) -> str:
     return str(path)
 
 
+def _nrrd_kept(fields: Mapping[str, str], axes: int) -> list[int]:
+    """The axes that are no vector components."""
+    kinds = fields.get("kinds", "").lower().split() or ["???"] * axes
+    return [i for i in range(axes) if i >= len(kinds) or kinds[i] in _DOMAIN_KINDS]
+
+
+def _nrrd_directions(fields: Mapping[str, str], axes: int) -> bool:
+    """Whether directions are stated. Raises UnsupportedError for an axis of which it is unknown what it is."""
+    if "space directions" not in fields:
+        return False
+    each = re.findall(r"none|\([^)]*\)", fields["space directions"])
+    without = [i for i in _nrrd_kept(fields, axes) if i < len(each) and each[i] == "none"]
+    kinds = fields.get("kinds", "").lower().split()
+    if any(i < 3 or kinds[i : i + 1] != ["time"] for i in without):
+        raise UnsupportedError("the NRRD volume has an axis without direction or kind: state its kind, or split it")
+    return True
+
+
+def _nrrd_spacings(fields: Mapping[str, str], axes: int) -> bool:
+    """Whether the lengths of all spatial axes are stated; NaN is NRRD's word for unknown."""
+    words = fields.get("spacings", "").lower().split()
+    return bool(words) and not any(words[i] == "nan" for i in _nrrd_kept(fields, axes)[:3] if i < len(words))
+
+
 def _nrrd_lines(fields: Mapping[str, str], axes: int) -> tuple[str, ...]:
     """Geometry lines without the axis of vector components, if there is one."""
     kinds = fields.get("kinds", "").split()
@@ -228,10 +268,16 @@ def _nrrd_lines(fields: Mapping[str, str], axes: int) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _check_meta_numbers(fields: Mapping[str, str]) -> None:
+    """Raise UnreadableError for a geometry that is no finite numbers: the decoder reads 0 for them."""
+    for key in (*_META_NUMBERS, "ElementSpacing", "ElementSize"):
+        if key in fields and not _NUMBERS.fullmatch(fields[key]):
+            raise UnreadableError("the MetaImage header states a geometry that is no numbers: export the volume again")
+
+
 def _meta_lines(fields: Mapping[str, str]) -> tuple[str, ...]:
     lines = []
-    numeric = ("TransformMatrix", "Rotation", "Orientation", "Offset", "Origin", "Position", "CenterOfRotation")
-    for key in (*numeric, "ElementSpacing", "ElementSize"):
+    for key in (*_META_NUMBERS, "ElementSpacing", "ElementSize"):
         if _NUMBERS.fullmatch(fields.get(key, "")):
             lines.append(f"{key} = {fields[key]}")
     if re.fullmatch(r"[RLAPSI?]{2,4}", fields.get("AnatomicalOrientation", "")):

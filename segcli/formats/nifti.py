@@ -26,6 +26,7 @@ from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.nifti_geometry import geometry_of, mask_header
+from segcli.formats.straight import shear_warnings
 from segcli.image import Geometry, Image, LabelMap
 
 _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
@@ -92,6 +93,7 @@ class Nifti:
         with decoding("NIfTI volume"):
             header, pixels, layout = _load(files.read(case.files[0]), request.max_pixels)
             geometry, warnings = geometry_of(header, layout.slices)
+            warnings = (*warnings, *shear_warnings(geometry, request.spatial_dims))
             if warnings and request.strict:
                 raise UnsupportedError(f"{warnings[0]} (--strict)")
             pixels, names = _channels(_rescaled(pixels, header))
@@ -182,9 +184,10 @@ def _load(data: bytes, limit: int | None) -> tuple[Any, NDArray[Any], _Layout]:
     if limit is not None:
         check_pixels(layout.voxels, layout.components, limit)
     offset = float(header["vox_offset"])
-    if not math.isfinite(offset) or not 0 <= offset < 2**31:
+    start = int(header["sizeof_hdr"]) + 4  # behind the four bytes that say whether extensions follow
+    if not math.isfinite(offset) or not start <= offset < 2**31:
         raise UnreadableError("the NIfTI header states no valid place of the voxels: export the volume again")
-    start = max(int(offset), int(header["sizeof_hdr"]))
+    start = int(offset)
     count = layout.voxels * layout.components
     if packed:
         data = inflate(data, start + count * dtype.itemsize)
@@ -199,6 +202,8 @@ def _load(data: bytes, limit: int | None) -> tuple[Any, NDArray[Any], _Layout]:
 
 def _rescaled(pixels: NDArray[Any], header: Any) -> NDArray[Any]:
     """``slope x number + intercept``, computed in float64 slice by slice and rounded once."""
+    if math.isinf(header["scl_slope"]):
+        raise UnreadableError("the NIfTI header states an infinite scale factor: export the volume again")
     slope, intercept = header.get_slope_inter()
     if slope is None or pixels.dtype.names is not None or (slope, intercept) == (1, 0):
         return pixels

@@ -41,6 +41,8 @@ def geometry_of(header: Any, slices: int) -> tuple[Geometry, tuple[str, ...]]:
     stated = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     if stated and sform is None and qform is None:
         warnings.append("the NIfTI header's affine makes no sense: position and direction count as unknown")
+    elif qform is not None and sform is None and int(header["sform_code"]) > 0:
+        warnings.append("the NIfTI header's sform makes no sense: the qform counts")
     if sform is not None and qform is not None and not _agree(sform, qform, header):
         warnings.append("the NIfTI header's sform and qform disagree: the sform counts")
     affine = sform if sform is not None else qform

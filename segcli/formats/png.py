@@ -35,8 +35,8 @@ class Png:
     name = "png"
 
     def recognises(self, head: bytes) -> bool:
-        """By the eight bytes every PNG starts with."""
-        return head.startswith(png_chunks.SIGNATURE)
+        """By the eight bytes every PNG starts with; also where a transfer as text has spoilt these."""
+        return head.startswith(png_chunks.SIGNATURE) or b"IHDR" in head[8:20]
 
     def mask_name(self, name: str) -> str:
         """``a.png`` and ``a.PNG`` stay, ``a.dat`` becomes ``a.dat.png``."""

@@ -38,7 +38,9 @@ class Header:
 
 def header(data: bytes) -> Header:
     """IHDR of a file that starts with ``data`` (at least HEADER_SIZE bytes). Raises UnreadableError."""
-    if len(data) < HEADER_SIZE or not data.startswith(SIGNATURE) or data[8:16] != b"\0\0\0\x0dIHDR":
+    if not data.startswith(SIGNATURE):
+        raise UnreadableError("the PNG's first bytes are damaged, as by a transfer in text mode: copy it again")
+    if len(data) < HEADER_SIZE or data[8:16] != b"\0\0\0\x0dIHDR":
         raise UnreadableError("the PNG has no complete header: export it again")
     columns, rows, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
     if zlib.crc32(data[12:29]) != struct.unpack(">I", data[29:33])[0]:

@@ -42,6 +42,8 @@ _MAGIC = (
     ("nrrd", b"NRRD000"),
 )
 TEXT = "text"
+_IHDR = b"IHDR"
+"""The first chunk of every PNG: shows one whose first bytes a transfer in text mode has spoilt."""
 _GZIP = b"\x1f\x8b"
 _META_IMAGE = re.compile(rb"\A(?:[A-Za-z_]+\s*=[^\n]*\n|\s*\n)*?(?:ObjectType\s*=\s*Image|NDims\s*=\s*\d)")
 _NIFTI_SIZES = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
@@ -71,16 +73,8 @@ def recognise(head: bytes) -> str | None:
     if dicom.has_preamble(head):
         return "dicom"  # whose preamble may hold the magic of a TIFF (PS3.10, 7.1)
     if head.startswith(_GZIP):
-        inflated = _inflate(head)
-        return "nifti" if _is_nifti(inflated) else "nrrd" if inflated.startswith(b"NRRD000") else None
-    for name, magic in _MAGIC:
-        if head.startswith(magic):
-            return name
-    if _is_nifti(head):
-        return "nifti"
-    if _META_IMAGE.match(head):
-        return "mha"
-    return "dicom" if dicom.recognises(head) else None
+        return _plain(_inflate(head))  # formats that are never packed refuse such a file by name
+    return _plain(head) or ("dicom" if dicom.recognises(head) else None)
 
 
 def other_kind(head: bytes) -> str:
@@ -95,6 +89,17 @@ def other_kind(head: bytes) -> str:
             return "unknown content"
         return TEXT
     return "unknown content"
+
+
+def _plain(head: bytes) -> str | None:
+    for name, magic in _MAGIC:
+        if head.startswith(magic):
+            return name
+    if _is_nifti(head):
+        return "nifti"
+    if _META_IMAGE.match(head):
+        return "mha"
+    return "png" if _IHDR in head[8:20] else None
 
 
 def _is_nifti(head: bytes) -> bool:

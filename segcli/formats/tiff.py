@@ -7,6 +7,7 @@ The picture is turned as its Orientation tag says, the mask lies in that same fr
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 from segcli.case import Case
 from segcli.errors import UnsupportedError
 from segcli.formats.channels import reconcile
-from segcli.formats.decoding import decoding, refuse_gzip
+from segcli.formats.decoding import decoding
 from segcli.formats.finite import hide_non_finite
-from segcli.formats.interface import Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
+from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.orient import as_viewed
-from segcli.formats.tiff_bands import in_bands, open_bands, open_labels
+from segcli.formats.tiff_bands import can_be_banded, in_bands, open_bands, open_labels
+from segcli.formats.tiff_fax import check_fax
 from segcli.formats.tiff_layout import Stack, check_stored, layout, ordered
 from segcli.formats.tiff_metadata import orientation
 from segcli.formats.tiff_open import opened
@@ -35,6 +37,9 @@ from segcli.image import BandSource, Image, LabelMap
 _MAGIC = (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")
 LARGE_FILE = 2**26
 """Bytes of a file from which on its tags are looked at before all of it is read."""
+
+NO_BURDEN = 2**24
+"""Pixels up to which it does not matter to a run whether an image is read in bands."""
 
 _SUFFIXES = (".tif", ".tiff")
 
@@ -57,12 +62,13 @@ class Tiff:
         with decoding("TIFF"), path.open("rb") as stream, opened(stream, path.name) as tif:
             stacks, warnings = layout(tif)
             first = stacks[0]
+            shape = (first.times * first.slices, first.rows, first.columns)
+            banded = math.prod(shape) > NO_BURDEN and all(can_be_banded(stack) for stack in stacks)
             geometry = first.geometry
         spacing: tuple[float, ...] | None = geometry.spacing
         if spacing is not None and geometry.slice_spacing is not None:
             spacing = (*spacing, geometry.slice_spacing)
-        shape = (first.times * first.slices, first.rows, first.columns)
-        return Description(shape=shape, spacing=spacing, warnings=warnings)
+        return Description(shape=shape, spacing=spacing, warnings=warnings, details={BANDS: banded})
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         """One part per stack of equal pages (per time point of an OME or ImageJ volume), in the stored dtype.
@@ -76,7 +82,6 @@ class Tiff:
             if large and (left_open := open_bands(path, request)) is not None:
                 return left_open
             data = files.read(path)
-            refuse_gzip(data, "TIFF")
             with opened(io.BytesIO(data), path.name) as tif:
                 stacks, told = layout(tif)
                 if not large and in_bands(stacks, request) and (left_open := open_bands(path, request)) is not None:
@@ -110,6 +115,7 @@ class Tiff:
             stacks, _ = layout(tif)
             for stack in stacks:
                 check_stored(stack, path.stat().st_size)
+                _check_fax(stack)
             for index, stack in enumerate(stacks):
                 planes = _stored(stack)
                 if planes.shape[1] != 1:
@@ -123,11 +129,18 @@ def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: Rea
     """All parts in memory. Raises if the file is cut off."""
     parts: list[Image] = []
     warnings = [*told, *(warning for stack in stacks for warning in check_stored(stack, size))]
+    for stack in stacks:
+        _check_fax(stack)
     for index, stack in enumerate(stacks):
         images, more = _images(stack, index, request)
         parts += images
         warnings += more
     return ReadResult(tuple(parts), tuple(dict.fromkeys(warnings)))
+
+
+def _check_fax(stack: Stack) -> None:
+    for page in stack.pages if stack.series is None else stack.series.pages:
+        check_fax(page)
 
 
 def _images(stack: Stack, index: int, request: ReadRequest) -> tuple[list[Image], tuple[str, ...]]:

@@ -51,6 +51,12 @@ def in_bands(stacks: Sequence[Stack], request: ReadRequest) -> bool:
     return False
 
 
+def can_be_banded(stack: Stack) -> bool:
+    """Whether a stack will certainly be read in bands where it is too large to hold; of floats that is seen later."""
+    page = stack.page
+    return page.dtype.kind != "f" and _must_be_held(stack, ReadRequest(max_pixels=2**62)) is None
+
+
 def open_bands(path: Path, request: ReadRequest) -> ReadResult | None:
     """The parts of an image left open in its file; None if it is to be held.
 

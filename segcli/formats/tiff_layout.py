@@ -16,7 +16,7 @@ from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.interface import ReadRequest
 from segcli.formats.orient import transposes
 from segcli.formats.tiff_metadata import Sizes, imagej_sizes, ome_sizes, orientation, resolution_tags
-from segcli.formats.tiff_samples import check_type
+from segcli.formats.tiff_samples import check_page, check_type
 from segcli.image import Geometry, Json
 
 PART_TEXT = "segcli label map, part {} of {}"
@@ -24,6 +24,9 @@ PART_TEXT = "segcli label map, part {} of {}"
 
 _PART = re.compile(r"segcli label map, part \d+ of \d+$")
 _SLIDES = ("svs", "ndpi", "scn", "bif", "philips", "qpi", "avs")
+_CLEARLY = 4
+"""How many times the pixels of any other image the tissue of a slide must have to be known as such."""
+
 _PLANES = ("lsm", "stk", "fluoview", "mmstack")
 _PYRAMID_WARNING = "the TIFF is a pyramid: only its full resolution is segmented"
 _LABELS_WARNING = "the TIFF is a slide file: only its full-resolution image is segmented"
@@ -87,7 +90,7 @@ def layout(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
     if tif.is_imagej:
         return _imagej(tif)
     if any(getattr(tif, f"is_{kind}") for kind in _SLIDES):
-        return (_series_stack(tif.series[0].levels[0], "pages", Sizes()),), (_LABELS_WARNING,)
+        return (_series_stack(_slide(tif), "pages", Sizes()),), (_LABELS_WARNING,)
     if any(getattr(tif, f"is_{kind}") for kind in _PLANES):
         return (_series_stack(tif.series[0], "pages", Sizes()),), ()
     if tif.is_shaped and any("C" in series.axes or series.is_truncated for series in tif.series):
@@ -156,9 +159,25 @@ def _imagej(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]
     return tuple(stacks), ()
 
 
+def _slide(tif: tifffile.TiffFile) -> Any:
+    """The series of the scanned tissue, which in some files stands behind views of the whole slide."""
+    if tif.is_bif:
+        raise UnsupportedError("the slide file (BIF) holds overlapping tiles that are not stitched: convert it first")
+    scans = sorted((series.levels[0] for series in tif.series), key=_plane_size)
+    if len(scans) > 1 and _plane_size(scans[-1]) < _CLEARLY * _plane_size(scans[-2]):
+        raise UnsupportedError("the slide file holds several scans of like size: save the one to segment by itself")
+    return scans[-1]
+
+
+def _plane_size(series: Any) -> int:
+    extent = dict(zip(series.axes, series.shape, strict=True))
+    return int(extent["Y"] * extent["X"])
+
+
 def _series_stack(series: Any, kind: str, sizes: Sizes) -> Stack:
     extent = dict(zip(series.axes, series.shape, strict=True))
     check_type(series.dtype)
+    check_page(series.keyframe)
     rows, columns = extent["Y"], extent["X"]
     if transposes(orientation(series.keyframe)):
         rows, columns = columns, rows
@@ -174,6 +193,8 @@ def _series_stack(series: Any, kind: str, sizes: Sizes) -> Stack:
 def _plain(pages: Sequence[Any]) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
     """Neighbouring pages of equal size and kind form a stack; reduced-resolution copies and masks are left out."""
     full = [page for page in pages if page.shape and not page.is_reduced and not page.is_mask]
+    if any(_hides_more(page) for page in pages):
+        raise UnsupportedError("the TIFF shows a preview, its full image lies in a SubIFD (camera raw?): convert it")
     if not full:
         full = [page for page in pages if page.shape]
     if not full:
@@ -182,6 +203,14 @@ def _plain(pages: Sequence[Any]) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
     stacks = tuple(_page_stack(group) for group in _groups(kept))
     reduced = len(kept) < len(pages) or any(page.subifds for page in kept)
     return stacks, (_PYRAMID_WARNING,) if reduced else ()
+
+
+def _hides_more(page: Any) -> bool:
+    """Whether a page of a SubIFD is larger than the page itself."""
+    below = page.pages if page.subifds else None
+    return below is not None and any(
+        sub.imagelength * sub.imagewidth > page.imagelength * page.imagewidth for sub in below
+    )
 
 
 def _without_levels(pages: Sequence[Any]) -> list[Any]:
@@ -229,7 +258,7 @@ def _key(page: Any) -> tuple[Any, ...]:
 
 def _page_stack(pages: tuple[Any, ...]) -> Stack:
     first = pages[0]
-    check_type(first.dtype)
+    check_page(first)
     rows, columns, depth, *_ = _key(first)
     channels = 3 if first.photometric == tifffile.PHOTOMETRIC.PALETTE else first.samplesperpixel
     return Stack(pages, None, "pages", 1, depth * len(pages), rows, columns, channels, Sizes())

@@ -10,10 +10,17 @@ from typing import Any, BinaryIO
 
 import tifffile
 
+from segcli.formats.decoding import GZIP_MAGIC, refuse_gzip
+
 
 @contextmanager
 def opened(stream: BinaryIO | io.BytesIO, name: str) -> Iterator[Any]:
-    """A TiffFile that follows no reference into other files and logs no header values."""
+    """A TiffFile that follows no reference into other files and logs no header values.
+
+    Raises UnsupportedError for a gzip stream.
+    """
+    refuse_gzip(stream.read(len(GZIP_MAGIC)), "TIFF")
+    stream.seek(0)
     log = logging.getLogger("tifffile")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError
+from segcli.formats.tiff_fax import is_fax
 from segcli.formats.tiff_layout import Stack, ordered
 
 _THREADS = 8
@@ -74,6 +75,8 @@ def cannot_be_banded(stack: Stack) -> str | None:
     """Why the pages of a stack can only be decoded as a whole, in words that end a sentence; None if they need not."""
     page = stack.page
     series = stack.series
+    if is_fax(page):
+        return "its fax compression (CCITT) is checked as a whole"
     if any(page.keyframe.imagedepth != 1 for page in (stack.pages or (page,))):
         return "its pages are volumes"
     if series is not None and (series.transform is not None or not series.axes.endswith(series.keyframe.axes)):

@@ -22,17 +22,41 @@ _NAMES = {
     _PHOTOMETRIC.LOGL: "LogL high dynamic range data",
     _PHOTOMETRIC.LOGLUV: "LogLuv high dynamic range data",
     _PHOTOMETRIC.MASK: "a transparency mask",
+    _PHOTOMETRIC.DEPTH_MAP: "a depth map",
+    _PHOTOMETRIC.SEMANTIC_MASK: "a mask of a camera",
+}
+_READ = frozenset(
+    {_PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB, _PHOTOMETRIC.PALETTE, _PHOTOMETRIC.YCBCR}
+)
+_REFUSED = {
+    tifffile.COMPRESSION.OJPEG: "old-style JPEG (OJPEG), which decoders read differently",
+    tifffile.COMPRESSION.APERIO_JP2000_YCBC: "JPEG 2000 of YCbCr colours (Aperio 33003)",
 }
 _DECODED_TO_RGB = frozenset(
     {
         tifffile.COMPRESSION.JPEG,
-        tifffile.COMPRESSION.OJPEG,
         tifffile.COMPRESSION.ALT_JPEG,
         tifffile.COMPRESSION.JPEG_LOSSY,
         tifffile.COMPRESSION.WEBP,
     }
 )
 _TRANSPARENCY = frozenset({tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA})
+
+
+def check_page(page: Any) -> None:
+    """Raise UnsupportedError for a page whose samples are no intensities, by its tags alone."""
+    if page.compression in _REFUSED:
+        raise UnsupportedError(f"the TIFF is compressed as {_REFUSED[page.compression]}: convert it first")
+    if page.compression not in tifffile.TIFF.DECOMPRESSORS:
+        raise UnsupportedError(
+            f"the TIFF is compressed in a way no decoder here reads (number {int(page.compression)}): convert it first"
+        )
+    if page.photometric not in _READ:
+        what = _NAMES.get(page.photometric, "colours of an unknown kind")
+        raise UnsupportedError(f"the TIFF holds {what}: convert it to grey or RGB first")
+    if page.photometric == _PHOTOMETRIC.YCBCR and page.compression not in _DECODED_TO_RGB and _is_subsampled(page):
+        raise UnsupportedError("the TIFF holds YCbCr colours with fewer samples of Cb and Cr: convert it to RGB first")
+    check_type(page.dtype)
 
 
 def check_type(dtype: np.dtype[Any] | None) -> None:
@@ -48,7 +72,7 @@ def intensities(planes: NDArray[Any], page: Any) -> tuple[NDArray[Any], tuple[st
     MINISWHITE is turned round (largest number - x; signed: -1 - x), a palette becomes 16-bit RGB, an opaque alpha
     channel goes. 1-bit images are 0 and 1. Raises UnsupportedError for colours that are no intensities.
     """
-    check_type(planes.dtype)
+    check_page(page)
     if planes.dtype.kind == "b":
         planes = planes.view(np.uint8)
     photometric = page.photometric
@@ -58,8 +82,6 @@ def intensities(planes: NDArray[Any], page: Any) -> tuple[NDArray[Any], tuple[st
         planes = _ycbcr_to_rgb(planes, page)
     elif photometric == _PHOTOMETRIC.MINISWHITE:
         planes = _inverted(planes, page)
-    elif photometric in _NAMES:
-        raise UnsupportedError(f"the TIFF holds {_NAMES[photometric]}: convert it to grey or RGB first")
     planes, alpha = _without_alpha(planes, page)
     colors = photometric in (_PHOTOMETRIC.RGB, _PHOTOMETRIC.YCBCR)
     names: list[str] = list(RGB) if colors and planes.shape[1] >= 3 else []
@@ -110,6 +132,11 @@ def _ycbcr_to_rgb(planes: NDArray[Any], page: Any) -> NDArray[Any]:
     for i, color in enumerate(rgb):
         out[:, i] = np.clip(np.rint(color), 0, 255)
     return out
+
+
+def _is_subsampled(page: Any) -> bool:
+    tag = page.tags.get("YCbCrSubSampling")
+    return tag is not None and tuple(tag.value) != (1, 1)
 
 
 def _full_range(page: Any) -> bool:

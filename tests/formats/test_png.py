@@ -14,6 +14,7 @@ from plain_files import mask_request, mutate, pillow, read, scene, segment, surv
 from segcli.contract import Label
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.png import FORMAT
+from segcli.formats.table import recognise
 from segcli.image import LabelMap
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -113,6 +114,20 @@ def test_resolution_comes_back_exactly(tmp_path: Path) -> None:
         path = tmp_path / "a.png"
         path.write_bytes(handmade(GREY8, 8, 0, chunk(b"pHYs", phys)))
         assert chunk(b"pHYs", phys) in segment(FORMAT, path, 100).path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("sound", "spoilt"),
+    [(b"\x89PNG", b"\x09PNG"), (b"\x89PNG", b"\x89QNG"), (b"\r\n\x1a\n", b"\n\x1a\n"), (b"\r\n\x1a\n", b"\r\n \n")],
+)
+def test_a_transfer_in_text_mode_is_told(sound: bytes, spoilt: bytes, tmp_path: Path) -> None:
+    """As in the xs*, xcrn and xlfn files of PngSuite."""
+    data = handmade(GREY8, 8, 0).replace(sound, spoilt, 1)
+    assert recognise(data[:4096]) == "png"
+    (tmp_path / "a.png").write_bytes(data)
+    for attempt in (FORMAT.describe, lambda path: read(FORMAT, path)):
+        with pytest.raises(UnreadableError, match="text mode"):
+            attempt(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])

@@ -209,22 +209,6 @@ def test_ycbcr_without_jpeg(tmp_path: Path) -> None:
     assert np.abs(pixels - expected).max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (tiff(GREY.astype(np.complex64)), "complex"),
-        (tiff(np.dstack([RGB, GREY]), photometric="separated"), "CMYK"),
-        (tiff(np.dstack([RGB, GREY]), photometric="rgb", extrasamples=["unassalpha"]), "transparent"),
-        (tiff(FLOAT, photometric="miniswhite"), "MINISWHITE"),
-        (tiff(RGB.astype(np.uint8), photometric="cielab"), r"L\*a\*b"),
-    ],
-)
-def test_what_is_no_intensity_is_refused_by_name(data: bytes, words: str, tmp_path: Path) -> None:
-    (tmp_path / "a.tif").write_bytes(data)
-    with pytest.raises(UnsupportedError, match=words):
-        read(FORMAT, tmp_path / "a.tif")
-
-
 def test_pixels_that_are_no_number_are_background(tmp_path: Path) -> None:
     pixels = FLOAT.copy()
     pixels[0, :5], pixels[1, 0] = np.nan, np.inf

@@ -73,7 +73,6 @@ VARIANTS: dict[str, tuple[bytes, NDArray[Any]]] = {
         tiff(RGB, photometric="rgb", compression="webp", compressionargs={"lossless": True}, tile=(32, 48)),
         RGB,
     ),
-    "fax": (pillow_fax(), (GREY > 127).astype(np.uint8)),
     "1 bit": (tiff(GREY > 127, photometric="minisblack", rowsperstrip=3), (GREY > 127).astype(np.uint8)),
     "white is 0": (tiff(GREY, photometric="miniswhite", tile=(16, 16), compression="zlib"), 255 - GREY),
     "opaque alpha": (
@@ -221,6 +220,7 @@ def test_small_images_are_held_and_large_ones_only_if_the_request_allows(tmp_pat
         (tiff(GREY, compression="zlib", rowsperstrip=83), "packed in one piece"),
         (tiff(GREY, tile=(16, 16), extratags=[(274, 3, 1, 6, True)]), "stored turned"),
         (tiff(STACK, photometric="minisblack", volumetric=True, tile=(4, 16, 16)), "pages are volumes"),
+        (pillow_fax(), "fax compression"),
     ],
 )
 def test_the_exceptions_are_held_or_refused_by_name(

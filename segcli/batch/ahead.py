@@ -1,0 +1,56 @@
+"""What is read ahead: how a case is asked for, what it takes of the memory, whether its files stayed as they were."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from segcli.batch.key import stat_of
+from segcli.case import Case
+from segcli.errors import UnreadableError
+from segcli.formats.interface import BANDS, HOLD_PIXELS, MaskRequest, ReadRequest
+
+Stat = tuple[tuple[int, int, int], ...]
+
+ASSUMED_BYTES = 64 * 2**20
+"""Size of a case whose headers do not say, and of one that is read in bands."""
+
+
+def read_request(request: MaskRequest) -> ReadRequest:
+    """What every reader of a run is told."""
+    settings, card = request.settings, request.card
+    return ReadRequest(
+        channels=card.channels,
+        channel=settings.channel,
+        max_pixels=settings.max_pixels,
+        hold_pixels=min(HOLD_PIXELS, settings.max_pixels),
+        gaps=settings.gaps,
+        strict=settings.strict,
+        spatial_dims=card.spatial_dims,
+        spacing=settings.spacing,
+    )
+
+
+def bytes_ahead(case: Case, hold_pixels: int | None) -> int:
+    """Memory that a case takes from when it is read to when it is segmented.
+
+    Of an image read in bands only some rows are ever held; counted in full, one of them would leave no room to read
+    anything ahead of it.
+    """
+    if case.shape is None:
+        return ASSUMED_BYTES
+    pixels = math.prod(case.shape)
+    if hold_pixels is not None and pixels > hold_pixels and case.details.get(BANDS):
+        return min(ASSUMED_BYTES, 4 * pixels)
+    return 4 * pixels
+
+
+def refuse_changed(files: Sequence[Path], before: Stat) -> None:
+    """Raise UnreadableError if a file is not as it was before it was read: what was read belongs to no one file."""
+    try:
+        same = stat_of(files) == before
+    except OSError:
+        same = False
+    if not same:
+        raise UnreadableError("the input changed while it was read: run again when it is complete")
