@@ -17,8 +17,8 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 import torch
 
+from segcli.batch import ahead
 from segcli.batch import run as run_module
-from segcli.batch import runner
 from segcli.batch.host import EngineHost
 from segcli.case import Case
 from segcli.formats.readers import Readers
@@ -155,7 +155,7 @@ def test_an_image_read_in_bands_changes_while_the_network_works(
     predict: Predict, pictures: Path, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first bands come from one image, its last from another: no mask of both."""
-    monkeypatch.setattr(runner, "HOLD_PIXELS", 5000)
+    monkeypatch.setattr(ahead, "HOLD_PIXELS", 5000)
     path = pictures / "v.tif"
     pixels = np.random.default_rng(2).integers(0, 255, (160, 48), dtype=np.uint8)
     tifffile.imwrite(path, pixels, photometric="minisblack", tile=(16, 16))
