@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from contest import machine
 from torch.utils.flop_counter import FlopCounterMode
 from train_hippocampus import CARD, TEST, VALIDATION, write_groups
 
@@ -114,22 +115,28 @@ def timed(model: LoadedModel, examples: Sequence[Example]) -> tuple[float, float
 def page(results: Sequence[Trained], twins: Sequence[Trained], examples: int) -> str:
     labels = list(results[0].metrics["no_gate"]["labels"])
     seeds = sorted({result.seed for result in results})
+    head = [
+        "| | " + " | ".join(f"Dice {label}" for label in labels)
+        + " | empty slices with a false positive, no gate | with gate | tiles gated | labelled slices missed, no gate "
+        "| with gate | parameters | GMAC encoder + decoder | ms a slice, no gate | with gate |",
+        "|---" * (len(labels) + 10) + "|",
+    ]  # fmt: skip
     lines = [
         "# The three networks side by side",
         "",
         f"Hippocampus (Medical Segmentation Decathlon, Task04), {examples} cases; one recipe, one split by patient, "
         f"{TEST} test patients, {len(seeds)} seed(s). Mean over seeds, ± half the range. Dice over the whole volume of "
-        "each test case, mean over cases. Printed by `benchmarks/compare_networks.py`.",
+        "each test case, mean over cases.",
         "",
-        "| | " + " | ".join(f"Dice {label}" for label in labels)
-        + " | empty slices with a false positive, no gate | with gate | tiles gated | labelled slices missed, no gate "
-        "| with gate | parameters | GMAC encoder + decoder | ms a slice, no gate | with gate |",
-        "|---" * (len(labels) + 11) + "|",
-    ]  # fmt: skip
+        f"Printed by `python benchmarks/compare_networks.py DATASET OUT --seeds {' '.join(map(str, seeds))}`; "
+        f"milliseconds on a {machine()}, reading left out.",
+        "",
+        *head,
+    ]
     for network in dict.fromkeys(result.network for result in results):
         lines.append(row(NAMES[network], [result for result in results if result.network == network], labels))
     if twins:
-        lines += ["", "Trained without the presence loss, same seeds, same split:", "", lines[4], lines[5]]
+        lines += ["", "Trained without the presence loss, same seeds, same split:", "", *head]
         for network in dict.fromkeys(result.network for result in twins):
             lines.append(row(NAMES[network], [result for result in twins if result.network == network], labels))
     lines += ["", "## What of the papers' claims shows here", "", *claims(results, twins), ""]
