@@ -11,6 +11,7 @@ training. Environments already in WORK are used as they are. Ends with exit code
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -221,8 +222,11 @@ def bad_neighbours(user: Environment, work: Path, sample: Path) -> None:
 
 
 def main() -> None:
-    work = Path(sys.argv[1]).resolve()
-    checkout = Path(sys.argv[2] if len(sys.argv) > 2 else HERE.parent).resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("checkout", type=Path, nargs="?", default=HERE.parent)
+    arguments = parser.parse_args()
+    work, checkout = arguments.work.resolve(), arguments.checkout.resolve()
     sample = checkout / "sample_data"
     work.mkdir(parents=True, exist_ok=True)
     author = Environment(work / "author", work, f"{checkout}[test]")

@@ -67,7 +67,8 @@ class Tally:
         kills = ", ".join(f"{count} {name}" for name, count in sorted(self.kills.items()))
         return (
             f"{sum(self.kills.values())} kills ({kills}; {self.too_late} more came too late), "
-            f"{self.masks_seen_at_kills} masks looked at right after them: {self.lost} lost / {self.partial} partial / {self.different} different / "
+            f"{self.masks_seen_at_kills} masks looked at right after them: "
+            f"{self.lost} lost / {self.partial} partial / {self.different} different / "
             f"{self.temporaries} temporaries left / {self.unfinished} runs that did not finish"
             f" ({self.retried} needed --retry-failed)"
         )
