@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from segcli.batch import run as run_module
 from segcli.cli.main import run
+from segcli.formats.readers import Readers
 
 
 @pytest.fixture
@@ -58,3 +61,23 @@ def statuses(tmp_path: Path) -> Callable[[], dict[str, str]]:
 
 def report_of(output: Path) -> Any:
     return json.loads((output / "report.json").read_text())
+
+
+@pytest.fixture
+def one_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All runs of a test share one reader process; the network keeps to one thread. Seconds instead of minutes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with Readers(1) as readers:
+
+        class Shared:
+            def __init__(self, *_: object) -> None: ...
+
+            def __enter__(self) -> Readers:
+                return readers
+
+            def __exit__(self, *_: object) -> None: ...
+
+        monkeypatch.setattr(run_module, "Readers", Shared)
+        yield
+    torch.set_num_threads(threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import tifffile
-import torch
 
 from segcli.batch import ahead
-from segcli.batch import run as run_module
 from segcli.batch.host import EngineHost
 from segcli.case import Case
 from segcli.formats.readers import Readers
@@ -79,26 +77,6 @@ def victims(pictures: Path) -> dict[str, Path]:
         make(path)
     found = {name: pictures / name for name in MAKERS}
     return found | {"mhd/v.mhd": pictures / "mhd/v.raw", "series": max((pictures / "series").iterdir())}
-
-
-@pytest.fixture
-def one_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All runs of a test share one reader process; the network keeps to one thread. Seconds instead of minutes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with Readers(1) as readers:
-
-        class Shared:
-            def __init__(self, *_: object) -> None: ...
-
-            def __enter__(self) -> Readers:
-                return readers
-
-            def __exit__(self, *_: object) -> None: ...
-
-        monkeypatch.setattr(run_module, "Readers", Shared)
-        yield
-    torch.set_num_threads(threads)
 
 
 def masks(output: Path) -> dict[str, bytes]:

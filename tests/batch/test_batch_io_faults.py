@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
 import nibabel
 import numpy as np
 import pytest
-import torch
 from io_faults import Faults
 from PIL import Image
 
-from segcli.batch import run as run_module
-from segcli.formats.readers import Readers
 from segcli.reporting.content import load_schema
 
 Predict = Callable[..., int]
-
-
-@pytest.fixture
-def one_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All runs of a test share one reader process; the network keeps to one thread. Seconds instead of minutes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with Readers(1) as readers:
-
-        class Shared:
-            def __init__(self, *_: object) -> None: ...
-
-            def __enter__(self) -> Readers:
-                return readers
-
-            def __exit__(self, *_: object) -> None: ...
-
-        monkeypatch.setattr(run_module, "Readers", Shared)
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
