@@ -115,6 +115,8 @@ def timed(model: LoadedModel, examples: Sequence[Example]) -> tuple[float, float
 def page(results: Sequence[Trained], twins: Sequence[Trained], examples: int) -> str:
     labels = list(results[0].metrics["no_gate"]["labels"])
     seeds = sorted({result.seed for result in results})
+    alone = sorted({twin.seed for twin in twins})
+    options = " ".join(["--seeds", *map(str, seeds), *(["--twins", *map(str, alone)] if alone else [])])
     head = [
         "| | " + " | ".join(f"Dice {label}" for label in labels)
         + " | empty slices with a false positive, no gate | with gate | tiles gated | labelled slices missed, no gate "
@@ -128,7 +130,7 @@ def page(results: Sequence[Trained], twins: Sequence[Trained], examples: int) ->
         f"{TEST} test patients, {len(seeds)} seed(s). Mean over seeds, ± half the range. Dice over the whole volume of "
         "each test case, mean over cases.",
         "",
-        f"Printed by `python benchmarks/compare_networks.py DATASET OUT --seeds {' '.join(map(str, seeds))}`; "
+        f"Printed by `python benchmarks/compare_networks.py DATASET OUT {options}`; "
         f"milliseconds on a {machine()}, reading left out.",
         "",
         *head,
@@ -136,7 +138,8 @@ def page(results: Sequence[Trained], twins: Sequence[Trained], examples: int) ->
     for network in dict.fromkeys(result.network for result in results):
         lines.append(row(NAMES[network], [result for result in results if result.network == network], labels))
     if twins:
-        lines += ["", "Trained without the presence loss, same seeds, same split:", "", *head]
+        listed = ", ".join(map(str, alone))
+        lines += ["", f"Trained without the presence loss, seed(s) {listed}, same split:", "", *head]
         for network in dict.fromkeys(result.network for result in twins):
             lines.append(row(NAMES[network], [result for result in twins if result.network == network], labels))
     lines += ["", "## What of the papers' claims shows here", "", *claims(results, twins), ""]
@@ -195,11 +198,13 @@ def claims(results: Sequence[Trained], twins: Sequence[Trained]) -> list[str]:
                 f"from {volume[0]:.0f} to {volume[1]:.0f} (all seeds)."
             )
     for name in dict.fromkeys(twin.network for twin in twins):
-        with_head = [r.metrics["no_gate"]["slices"]["false_positive_pixels"]["total"] for r in by_network[name]]
-        without = [t.metrics["no_gate"]["slices"]["false_positive_pixels"]["total"] for t in twins if t.network == name]
+        without = {t.seed: t.metrics["no_gate"]["slices"] for t in twins if t.network == name}
+        with_head = [r.metrics["no_gate"]["slices"] for r in by_network[name] if r.seed in without]
+        pixels = [sum(s["false_positive_pixels"]["total"] for s in side) for side in (with_head, without.values())]
+        slices = [sum(s["empty_with_false_positive"] for s in side) for side in (with_head, without.values())]
         lines.append(
-            f"- {NAMES[name]}: without any gate, false-positive pixels on empty slices are {sum(with_head):.0f} with "
-            f"the presence loss and {sum(without):.0f} without it (all seeds)."
+            f"- {NAMES[name]}: without any gate, {slices[0]} empty slices have a false positive ({pixels[0]:.0f} pixels) "
+            f"with the presence loss, {slices[1]} ({pixels[1]:.0f} pixels) without it (same seeds)."
         )
     return lines
 
@@ -210,7 +215,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--networks", nargs="+", default=list(NAMES))
-    parser.add_argument("--twins", action="store_true", help="also train each without the presence loss")
+    parser.add_argument("--twins", type=int, nargs="+", default=[], metavar="SEED", help="also without presence loss")
     arguments, options = parser.parse_known_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     arguments.groups = arguments.out / "groups.csv"
@@ -222,7 +227,7 @@ def main() -> None:
         for seed in arguments.seeds:
             folder = train(arguments, options, network, seed, f"{network}-{seed}")
             results.append(measured(folder, network, seed, examples))
-            if arguments.twins:
+            if seed in arguments.twins:
                 alone = [*options, "--option", "presence=false"]
                 folder = train(arguments, alone, network, seed, f"{network}-{seed}-{TWIN}")
                 twins.append(measured(folder, network, seed, examples))

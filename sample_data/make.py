@@ -2,6 +2,9 @@
 
 Input: Colin27 (``ch2.nii.gz``, 1 mm, an averaged real head) and its AAL labels (``aal.nii.gz``). Output: the region
 around both hippocampi as an MR series in DICOM, one of its slices as PNG, eight as a TIFF, and the AAL outline.
+
+Both files state the same origin, but the labels lie one voxel too far to the front and to the top of the image they
+were drawn on (``python benchmarks/aal_alignment.py TEMPLATES`` shows it); the outline is moved back.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 HERE = Path(__file__).parent
 HIPPOCAMPI = (37, 38)  # AAL: left, right
 BORDER = np.array([6, 6, 2])
+AAL_SHIFT = (0, -1, -1)  # voxels to the right, front, top
 
 
 def region(templates: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:
@@ -28,6 +32,7 @@ def region(templates: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArr
     labels = np.asanyarray(nib.as_closest_canonical(nib.load(templates / "aal.nii.gz")).dataobj)
     inside = np.argwhere(np.isin(labels, HIPPOCAMPI))
     low, high = inside.min(axis=0) - BORDER, inside.max(axis=0) + BORDER + 1
+    labels = np.roll(labels, AAL_SHIFT, axis=(0, 1, 2))
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     corner = image.affine @ [high[0] - 1, high[1] - 1, low[2], 1]
     pixels, truth = (np.asanyarray(x)[box][::-1, ::-1].transpose(2, 1, 0) for x in (image.dataobj, labels))
