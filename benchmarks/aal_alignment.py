@@ -37,8 +37,8 @@ def main(templates: Path) -> None:
     inside = np.argwhere(np.isin(labels, HIPPOCAMPI))
     far = np.ones(labels.shape, bool)
     far[tuple(slice(a - FAR, b + FAR) for a, b in zip(inside.min(0), inside.max(0), strict=True))] = False
-    for name, where in (("whole brain", brain > 0), ("away from the hippocampi", (brain > 0) & far)):
-        where = where[INNER]
+    for name, region in (("whole brain", brain > 0), ("away from the hippocampi", (brain > 0) & far)):
+        where = region[INNER]
         grey = image[INNER][where] * GREY_BINS // 256
         found = []
         for shift in itertools.product((-1, 0, 1), (-2, -1, 0, 1), (-2, -1, 0, 1)):

@@ -203,7 +203,7 @@ def claims(results: Sequence[Trained], twins: Sequence[Trained]) -> list[str]:
         pixels = [sum(s["false_positive_pixels"]["total"] for s in side) for side in (with_head, without.values())]
         slices = [sum(s["empty_with_false_positive"] for s in side) for side in (with_head, without.values())]
         lines.append(
-            f"- {NAMES[name]}: without any gate, {slices[0]} empty slices have a false positive ({pixels[0]:.0f} pixels) "
+            f"- {NAMES[name]}: with no gate {slices[0]} empty slices have a false positive ({pixels[0]:.0f} pixels) "
             f"with the presence loss, {slices[1]} ({pixels[1]:.0f} pixels) without it (same seeds)."
         )
     return lines
