@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,23 @@ NOTES = "checkpoint.json"
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything that changes in training; each part is captured and restored in place."""
+    """Everything that changes in training; each part is captured and restored in place. ``losses``: of each step."""
 
     network: nn.Module
     averaged: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     device: torch.device
+    losses: list[float] = field(default_factory=list)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors by name: both networks, the optimizer's moments, the states of the random generators."""
+        """All tensors by name: both networks, the optimizer's moments, random generators, losses."""
         found = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         found |= {f"averaged/{name}": value for name, value in self.averaged.state_dict().items()}
         for index, parameter in enumerate(self._parameters()):
             for name, value in self.optimizer.state[parameter].items():
                 found[f"optimizer/{index}/{name}"] = torch.as_tensor(value)
+        found["losses"] = torch.tensor(self.losses, dtype=torch.float64)
         found["random/cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             found["random/cuda"] = torch.cuda.get_rng_state(self.device)
@@ -51,8 +53,9 @@ class TrainingState:
         try:
             self.network.load_state_dict(_below(tensors, "network/"))
             self.averaged.load_state_dict(_below(tensors, "averaged/"))
-        except RuntimeError as error:
-            raise UsageError("the checkpoint is of another network: train into another folder") from error
+            self.losses[:] = tensors["losses"].tolist()
+        except (RuntimeError, KeyError) as error:
+            raise UsageError("the checkpoint is of another network or version: train into another folder") from error
         for index, parameter in enumerate(self._parameters()):
             for name, value in _below(tensors, f"optimizer/{index}/").items():
                 # in the memory order of the parameter: another order of summation would be another result

@@ -68,7 +68,7 @@ def train(
     network: nn.Module,
     cases: Sequence[TrainingCase],
     recipe: Recipe,
-    report: Callable[[int, float, nn.Module], None],
+    report: Callable[[int, Sequence[float], nn.Module], None],
     *,
     activation: str = "softmax",
     hardware: Hardware | None = None,
@@ -77,8 +77,9 @@ def train(
 ) -> nn.Module:
     """Train ``network`` in place and return the copy with exponentially averaged weights, in eval mode.
 
-    ``report(step, loss, averaged)`` is called after every step. The same seed, threads and machine repeat the run, and
-    so does a run resumed from a checkpoint. Raises UsageError, DivergedError, or StoppedError once ``stop()`` is true.
+    ``report(step, losses, averaged)`` is called after every step with the loss of each step so far, those before a
+    resume included. The same seed, threads and machine repeat the run, and so does a run resumed from a checkpoint.
+    Raises UsageError, DivergedError, or StoppedError once ``stop()`` is true.
     """
     if not isinstance(network, TrainableNetwork):
         raise TypeError("the network does not offer training_outputs")
@@ -89,7 +90,8 @@ def train(
         loss = trainer.step(step, images, labels)
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is no longer a number at step {step}: lower --rate, or --precision float32")
-        report(step, loss, trainer.averaged.module)
+        state.losses.append(loss)
+        report(step, state.losses, trainer.averaged.module)
         stopping = stop()
         if checkpoints is not None and (step % checkpoints.every == 0 or stopping) and step < recipe.steps:
             checkpoints.save(step, state)

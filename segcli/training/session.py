@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -114,29 +114,26 @@ class _Watcher:
         self._every = options.run.validate_every or max(1, plan.recipe.steps // 10)
         self._settings = PredictSettings(device=str(hardware.device), precision=hardware.precision)  # type: ignore[arg-type]
         self._history: History | None = None
-        self._losses: list[float] = []
         self._begun, self._first, self._validating = time.monotonic(), 0, 0.0
 
-    def step(self, step: int, loss: float, averaged: nn.Module) -> None:
+    def step(self, step: int, losses: Sequence[float], averaged: nn.Module) -> None:
         if self._history is None:
             self._history = History(self._folder, after=step - 1)
             self._begun, self._first = time.monotonic(), step - 1
-        self._losses.append(loss)
         steps = self._plan.recipe.steps
         if step % self._every == 0 or step == steps:
-            row = self._validated(step, averaged)
+            since = self._history.rows[-1].step if self._history.rows else 0
+            row = self._validated(step, float(np.mean(losses[since:])), averaged)
             self._history.add(row)
-            self._losses = []
             self._listener.validated(row)
             if can_plot():
                 plot_history(self._folder, self._history.rows)
         pace = (time.monotonic() - self._begun) / (step - self._first)
         last = self._history.rows[-1] if self._history.rows else None
-        self._listener.progressed(Progress(step, steps, loss, pace * (steps - step), last))
+        self._listener.progressed(Progress(step, steps, losses[-1], pace * (steps - step), last))
 
-    def _validated(self, step: int, averaged: nn.Module) -> Row:
+    def _validated(self, step: int, mean: float, averaged: nn.Module) -> Row:
         card, examples = replace(self._plan.card, gate=None), self._plan.validation
-        mean = float(np.mean(self._losses))
         if not examples:
             return Row(step, mean, None, None, None, {label.name: None for label in card.labels})
         found = summarise(scores(segment(averaged, card, examples, self._settings, "off"), examples, card))

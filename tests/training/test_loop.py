@@ -38,7 +38,7 @@ def fresh(base: int = 4, outputs: int = 2) -> UNet:
 def run(recipe: Recipe, checkpoints: Checkpoints | None = None) -> tuple[list[float], nn.Module]:
     losses: list[float] = []
     averaged = train(
-        fresh(), bright_squares(), recipe, lambda step, loss, _: losses.append(loss), checkpoints=checkpoints
+        fresh(), bright_squares(), recipe, lambda step, found, _: losses.append(found[-1]), checkpoints=checkpoints
     )
     return losses, averaged
 
@@ -70,7 +70,7 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(tmp_path: Path, at: int)
     losses: list[float] = []
     with pytest.raises(StoppedError, match=f"step {at}"):
         train(
-            fresh(), bright_squares(), replace(SHORT, steps=6), lambda step, loss, _: losses.append(loss),
+            fresh(), bright_squares(), replace(SHORT, steps=6), lambda step, found, _: losses.append(found[-1]),
             checkpoints=begun, stop=lambda: len(losses) == at,
         )  # fmt: skip
     torch.manual_seed(99)  # another state of the generator, other weights: all must come from the checkpoint
@@ -115,7 +115,7 @@ def test_3d_stacks_are_trained_on() -> None:
     network = UNet(Shape(3, 1, 2, 1, "softmax"), Options(base=2, presence=True))
     losses: list[float] = []
     recipe = replace(SHORT, steps=12, batch=2, crop=(16, 16, 16), rate=1e-2, warm_up=1)
-    train(network, [case], recipe, lambda step, loss, _: losses.append(loss))
+    train(network, [case], recipe, lambda step, found, _: losses.append(found[-1]))
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
 
@@ -130,7 +130,7 @@ def test_a_sigmoid_network_learns_each_label_by_itself() -> None:
     torch.manual_seed(2)
     network = UNet(Shape(2, 1, 1, 1, "sigmoid"), Options(base=4, presence=True))
     losses: list[float] = []
-    train(network, bright_squares(), RECIPE, lambda step, loss, _: losses.append(loss), activation="sigmoid")
+    train(network, bright_squares(), RECIPE, lambda step, found, _: losses.append(found[-1]), activation="sigmoid")
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:5])
 
 

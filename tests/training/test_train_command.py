@@ -104,9 +104,9 @@ def test_the_shipped_model_is_not_changed(trained: Path, capsys: pytest.CaptureF
     assert "give -o" in capsys.readouterr().err
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_weights_and_curves(tmp_path: Path) -> None:
     nnunet_set(tmp_path / "set", 4)
-    options = [*TINY, "--steps", "24", "--checkpoint-every", "3", "--validate-every", "24", "--test", "0"]
+    options = [*TINY, "--steps", "24", "--checkpoint-every", "3", "--validate-every", "8", "--test", "0"]
     begin = ["train", str(tmp_path / "set"), "-m", "unet", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.Popen(
@@ -123,8 +123,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert run([*begin, "-o", str(tmp_path / "killed")]) == 2  # not without a word
     assert run([*begin, "-o", str(tmp_path / "killed"), "--resume"]) == 0
     assert run([*begin, "-o", str(tmp_path / "undisturbed")]) == 0
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("killed", "undisturbed")]
-    assert weights[0] == weights[1]
+    for file in ("model.safetensors", "config.json", "curves.csv"):
+        assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "undisturbed" / file).read_bytes()
 
 
 def test_png_pairs_need_no_description(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
