@@ -49,7 +49,7 @@ class TrainingState:
         return {name: value.detach().cpu().contiguous().clone() for name, value in found.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], scaler: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`tensors`. Raises UsageError if they are of another network."""
+        """Inverse of :meth:`tensors`. Raises UsageError if they are of another network or version."""
         try:
             self.network.load_state_dict(_below(tensors, "network/"))
             self.averaged.load_state_dict(_below(tensors, "averaged/"))
