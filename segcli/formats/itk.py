@@ -27,6 +27,7 @@ from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.itk_headers import Stated, check_meta, check_nrrd, meta_header, meta_mask, nrrd_header, nrrd_mask
 from segcli.formats.labels import as_labels, label_type
+from segcli.formats.limits import check_slices
 from segcli.formats.straight import shear_warnings
 from segcli.image import Geometry, Image, LabelMap, Vector
 
@@ -166,6 +167,7 @@ class ItkVolume:
         if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelIDValue()).lower():
             raise UnsupportedError(f"the {self.what} holds complex numbers: convert it to integers or floats first")
         if limit is not None:
+            check_slices(sides[2] * sides[3], len(payload), limit)
             check_pixels(math.prod(sides), components, limit)
         self.check(stated, payload)
         array = sitk.GetArrayFromImage(reader.Execute())

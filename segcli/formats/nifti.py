@@ -25,6 +25,7 @@ from segcli.formats.decoding import GZIP_MAGIC, check_pixels, decoding, inflate
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
+from segcli.formats.limits import check_slices
 from segcli.formats.nifti_geometry import geometry_of, mask_header
 from segcli.formats.straight import shear_warnings
 from segcli.image import Geometry, Image, LabelMap
@@ -182,6 +183,7 @@ def _load(data: bytes, limit: int | None) -> tuple[Any, NDArray[Any], _Layout]:
     if not plain:
         raise UnsupportedError(f"the NIfTI volume holds {_kind(dtype)}: convert it to integers or floats first")
     if limit is not None:
+        check_slices(layout.slices * layout.times, len(data), limit)
         check_pixels(layout.voxels, layout.components, limit)
     offset = float(header["vox_offset"])
     start = int(header["sizeof_hdr"]) + 4  # behind the four bytes that say whether extensions follow
