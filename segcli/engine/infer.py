@@ -51,7 +51,7 @@ class Inference:
             first = str(error).splitlines()[0][:200]
             raise UsageError(f"--device {device}: the network cannot run there: {first}") from error
         if self._channels_last:
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
         return self
 
     @torch.inference_mode()

@@ -108,7 +108,7 @@ class _Trainer:
         self._channels_last = len(recipe.crop) == 2 and hardware.device.type != "mps"
         self._network = network.train().to(hardware.device)
         if self._channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
         average = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
         self.averaged = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=average, use_buffers=True)
         optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
