@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Self
 
 import rich.box
 import rich.console
-import rich.markup
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from segcli.cli.terminal import printable, say
 from segcli.outcome import Outcome, Report
 
 if TYPE_CHECKING:
@@ -31,17 +33,24 @@ class _Out(rich.console.Console):
 
 @dataclass(frozen=True)
 class ConsoleOptions:
-    """How much is shown, and how. ``paths``: show paths although the output is no terminal."""
+    """How much is shown, and how.
+
+    ``paths``: show paths although the output is no terminal. ``group``: files skipped for one reason are one line.
+    """
 
     quiet: bool = False
     verbose: int = 0
     progress: bool = True
     json: bool = False
     paths: bool = False
+    group: bool = False
 
 
 class Console:
-    """Listens to a run and tells it in words. Where the output is no terminal: no colour, and ids instead of paths."""
+    """Listens to a run and tells it in words. Where the output is no terminal: no colour, and ids instead of paths.
+
+    Names and reasons are made of what files and models say; all of them are printed as they are, never as markup.
+    """
 
     def __init__(self, options: ConsoleOptions, output: Path) -> None:
         self._options = options
@@ -95,7 +104,8 @@ class Console:
         if self._progress is not None and self._task is not None and outcome.tiles and outcome.status != "unchanged":
             self._finished += 1
             self._progress.update(self._task, completed=self._finished)
-        if not self._terminal and not (self._options.quiet and outcome.status != "failed"):
+        later = self._options.group and outcome.status == "skipped"
+        if not self._terminal and not later and not (self._options.quiet and outcome.status != "failed"):
             with silent_if_unread():
                 self._line(outcome)
 
@@ -104,55 +114,75 @@ class Console:
         with silent_if_unread():
             if self._terminal:
                 self._show_cases(report)
+            elif self._options.group and not self._options.quiet:
+                self._show_skipped(report)
             if not self._options.quiet:
                 counts = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
-                where = f" → {printable(str(self._output))}" if self._terminal or self._options.paths else ""
+                where = f" → {self._output}" if self._terminal or self._options.paths else ""
                 nothing = "nothing to do here" if report.found else "no case found"  # an empty shard; --retry-failed
-                self._out.print(f"{counts or nothing}{where}", markup=False)
+                self._print(f"{counts or nothing}{where}")
+                if report.outcomes and not (self._terminal or self._options.paths):
+                    self._print("report.json in the output folder names every file; --log-paths shows the names here")
         if report.message is not None:
-            print(f"segcli: {printable(report.message)}", file=sys.stderr)
+            say(f"segcli: {report.message}", err=True)
 
     def _show_cases(self, report: Report) -> None:
         if not self._options.quiet:
             self._out.print(_table(report))
+            self._show_skipped(report)
         for outcome in report.outcomes:
-            name = printable(outcome.name)
-            if outcome.status == "failed" or (outcome.status == "skipped" and not self._options.quiet):
-                style = "red" if outcome.status == "failed" else "dim"
-                self._out.print(f"{outcome.status} {name}: {printable(outcome.reason)}", style=style, markup=False)
+            if outcome.status == "failed":
+                self._print(f"failed {outcome.name}: {outcome.reason}", "red")
             for warning in outcome.warnings if not self._options.quiet else ():
-                self._out.print(f"warning {name}: {printable(warning)}", style="yellow", markup=False)
+                self._print(f"warning {outcome.name}: {warning}", "yellow")
             for line in self._details(outcome):
-                self._out.print(f"{name}: {line}", style="dim", markup=False)
+                self._print(f"{outcome.name}: {line}", "dim")
+
+    def _show_skipped(self, report: Report) -> None:
+        """A line for each reason with its number of files, if they are to be grouped; else one for each file."""
+        skipped = [outcome for outcome in report.outcomes if outcome.status == "skipped"]
+        alike = Counter((outcome.reason, None if self._options.group else outcome.id) for outcome in skipped)
+        for outcome in skipped:
+            number = alike.pop((outcome.reason, None if self._options.group else outcome.id), 0)
+            if number > 1:
+                self._print(f"skipped {number} files: {outcome.reason}", "dim")
+            elif number and self._terminal:
+                self._print(f"skipped {outcome.name}: {outcome.reason}", "dim")
+            elif number:
+                self._line(outcome)
 
     def _line(self, outcome: Outcome) -> None:
-        name = printable(outcome.name) if self._options.paths else outcome.id
-        parts = [name, outcome.format or "-", outcome.status]
+        name = outcome.name if self._options.paths else outcome.id
+        parts = [name, outcome.format or "-", _size(outcome) or "-", outcome.status]
         if outcome.reason:
-            parts.append(printable(outcome.reason))
-        parts += [f"{name} {_volume(found)}" for name, found in outcome.volumes.items() if found["pixels"]]
-        if outcome.tiles:
-            parts.append(f"gated {outcome.tiles_gated}/{outcome.tiles}")
+            parts.append(outcome.reason)
+        parts += [f"{label} {_volume(found)}" for label, found in outcome.volumes.items() if found["pixels"]]
+        if outcome.tiles_gated:
+            parts.append(f"{outcome.tiles_gated} of {outcome.tiles} tiles skipped as empty")
         if outcome.slices_emptied:
-            parts.append(f"emptied {outcome.slices_emptied} slices")
-        self._out.print(" | ".join(parts), markup=False)
+            parts.append(f"a label taken off {outcome.slices_emptied} slices as improbable")
+        self._print(" | ".join(parts))
         for warning in outcome.warnings:
-            self._out.print(f"{name} | warning: {printable(warning)}", markup=False)
+            self._print(f"{name} | warning: {warning}")
         for line in self._details(outcome):
-            self._out.print(f"{name} | {line}", markup=False)
+            self._print(f"{name} | {line}")
 
     def _details(self, outcome: Outcome) -> Iterator[str]:
         if self._options.verbose >= 1 and not self._options.quiet and outcome.seconds:
             yield "seconds: " + ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in outcome.seconds.items())
         if self._options.verbose >= 1 and not self._options.quiet and outcome.presence:
-            yield "presence: " + ", ".join(f"{label} {score:.3f}" for label, score in outcome.presence.items())
+            scores = ", ".join(f"{label} {score:.3f}" for label, score in outcome.presence.items())
+            yield f"highest score (no confidence in the mask): {scores}"
         if self._options.verbose >= 2 and not self._options.quiet and outcome.key:
             yield f"key {outcome.key}, SHA-256 of the mask {outcome.sha256}"
 
     def _more(self, verbosity: int, text: str) -> None:
         if self._options.verbose >= verbosity and not self._options.quiet:
             with silent_if_unread():
-                self._out.print(printable(text), markup=False)
+                self._print(text)
+
+    def _print(self, text: str, style: str = "") -> None:
+        self._out.print(Text(printable(text), style))
 
 
 @contextlib.contextmanager
@@ -168,33 +198,32 @@ def silent_if_unread() -> Iterator[None]:
             os.close(nowhere)
 
 
-def printable(text: str | None) -> str:
-    """``text`` with everything escaped that could move a cursor, end a line, or not be encoded."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text or "")
-
-
 def _table(report: Report) -> Table:
     table = Table(box=rich.box.SIMPLE_HEAD)
-    for heading in ("case", "format", "size", "labels found", "gated", "seconds", "output"):
+    for heading in ("case", "format", "size", "labels found", "tiles skipped as empty", "seconds", "output"):
         table.add_column(heading, overflow="fold")
     for outcome in report.outcomes:
         if outcome.status in ("skipped", "failed"):
             continue
-        found = [f"{name} {_volume(volume)}" for name, volume in outcome.volumes.items() if volume["pixels"]]
-        table.add_row(
-            rich.markup.escape(printable(outcome.name)),
-            outcome.format,
-            " × ".join(map(str, outcome.shape or ())),
-            "\n".join(found) or f"none ({outcome.reason})",
-            f"{outcome.tiles_gated / outcome.tiles:.0%}" if outcome.tiles else "",
+        found = [printable(f"{name} {_volume(volume)}") for name, volume in outcome.volumes.items() if volume["pixels"]]
+        cells = (
+            printable(outcome.name),
+            printable(outcome.format),
+            _size(outcome),
+            "\n".join(found) or printable(f"none ({outcome.reason})"),
+            f"{outcome.tiles_gated} of {outcome.tiles}" if outcome.tiles else "",
             "unchanged" if outcome.status == "unchanged" else f"{sum(outcome.seconds.values()):.2f}",
-            rich.markup.escape(printable(outcome.output)),
+            printable(outcome.output),
         )
+        table.add_row(*map(Text, cells))
     return table
 
 
-def _volume(found: object) -> str:
-    assert isinstance(found, dict)  # noqa: S101 - of our own making
+def _size(outcome: Outcome) -> str:
+    return " × ".join(map(str, outcome.shape or ()))
+
+
+def _volume(found: Mapping[str, float | None]) -> str:
     if found["mm3"] is None:
         return f"{found['pixels']} px"
     return f"{found['mm3']:.0f} mm³"

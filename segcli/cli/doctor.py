@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from segcli.cli.options import plugins_option
+from segcli.cli.terminal import say
 
 LIBRARIES = (
     "torch", "numpy", "SimpleITK", "pydicom", "highdicom", "tifffile", "imagecodecs", "nibabel", "safetensors",
@@ -22,27 +23,27 @@ def doctor(plugins_only: tuple[str, ...] | None) -> int:
     from segcli.errors import SegcliError  # noqa: PLC0415
 
     troubles: list[str] = []
-    click.echo(f"segcli {version('segcli')}, Python {platform.python_version()}, {platform.system()}")
+    say(f"segcli {version('segcli')}, Python {platform.python_version()}, {platform.system()}")
     for name in LIBRARIES:
         try:
-            click.echo(f"  {name} {version(name)}")
+            say(f"  {name} {version(name)}")
         except PackageNotFoundError:
             troubles.append(f"{name} is not installed: install segcli again")
-    click.echo(f"devices: {', '.join(_devices())}")
+    say(f"devices: {', '.join(_devices())}")
     try:
-        click.echo(f"readers: {_readers()}")
+        say(f"readers: {_readers()}")
     except SegcliError as error:
         troubles.append(str(error))
     for line in _dicom_decoders():
-        click.echo(line)
+        say(line)
     catalog = load_catalog(plugins_only)
     for entry in catalog.models.values():
-        click.echo(f"model {entry.name}: {'ready' if entry.default else 'needs a model folder'}")
+        say(f"model {entry.name}: {'ready' if entry.default else 'needs a model folder'}")
     for name in catalog.left_out:
-        click.echo(f"model {name}: not loaded")
+        say(f"model {name}: not loaded")
     troubles += [f"model {item.name} of {item.distribution}: {item.reason}" for item in catalog.broken]
     for trouble in troubles:
-        click.echo(f"TROUBLE: {trouble}")
+        say(f"TROUBLE: {trouble}")
     return 2 if troubles else 0
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segcli.cli.console import printable
 from segcli.cli.options import SELECT
+from segcli.cli.terminal import printable
 
 if TYPE_CHECKING:
     from segcli.case import Scan

@@ -14,6 +14,7 @@ from importlib import import_module
 
 import click
 
+from segcli.cli.terminal import say
 from segcli.errors import SegcliError
 
 BUG = 70
@@ -64,19 +65,27 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = cli.main(args=list(arguments), prog_name="segcli", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return 2
     except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except SegcliError as error:
-        click.echo(f"segcli: {error}", err=True)
+        say(f"segcli: {error}", err=True)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a bug must leave as 70, never as 1
-        click.echo(f"segcli: a bug ended the run: {type(error).__name__}; `segcli -vv ...` shows where", err=True)
+        say(f"segcli: a bug ended the run: {type(error).__name__}; `segcli -vv ...` shows where", err=True)
         if _verbosity(arguments) >= 2:
             traceback.print_exc(file=sys.stderr)
         return BUG
     return result if isinstance(result, int) else 0
+
+
+def _show(error: click.ClickException) -> None:
+    """As click does, but safe for a terminal: the words quoted may be file names that a ``*`` of the shell found."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        say(f"Try '{error.ctx.command_path} --help' for help.", err=True)
+    say(f"Error: {error.format_message()}", err=True)
 
 
 def _verbosity(arguments: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ import click
 from segcli.cli.console import Console, ConsoleOptions
 from segcli.cli.json_log import JsonLog
 from segcli.cli.options import plugins_option, predict_options
+from segcli.cli.terminal import say
 from segcli.errors import UsageError
 from segcli.settings import PredictSettings
 
@@ -58,9 +59,9 @@ def predict(
     keep_freed_memory()
     loaded = load_model(model, catalog)
     for note in () if quiet else loaded.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     interrupt = Interrupt()
-    options = ConsoleOptions(quiet, verbose, not no_progress, log_format == "json", log_paths)
+    options = ConsoleOptions(quiet, verbose, not no_progress, log_format == "json", log_paths, group=not verbose)
     with _signals(interrupt), JsonLog(options) if options.json else Console(options, target) as console:
         report = run(inputs, target, loaded, chosen, console, interrupt)
     console.show(report)
@@ -76,7 +77,7 @@ def _signals(interrupt: Any) -> Iterator[None]:
         interrupt.code = 128 + number
         if ending:
             raise SystemExit(interrupt.code)
-        click.echo("segcli: finishing what is in flight; once more to stop at once", err=True)
+        say("segcli: finishing what is in flight; once more to stop at once", err=True)
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

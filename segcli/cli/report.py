@@ -15,9 +15,10 @@ from segcli.errors import UsageError
 @click.option("--merge", "join", is_flag=True, help="Join the reports of all --shard runs and write the whole one.")
 @click.option("--write", is_flag=True, help="Write volumes.csv and report.html again.")
 @click.option("--private", is_flag=True, help="What is written: 0600 instead of the umask.")
+@click.option("--group", is_flag=True, help="Files skipped for one reason as one line.")
 @click.option("-v", "--verbose", count=True, help="More on each case.")
 @click.option("--log-paths", is_flag=True, help="Paths also where the output is not a terminal.")
-def report(output: Path, join: bool, write: bool, private: bool, verbose: int, log_paths: bool) -> int:
+def report(output: Path, join: bool, write: bool, private: bool, group: bool, verbose: int, log_paths: bool) -> int:
     """Show the report of the run that wrote OUTPUT; the exit code is that run's.
 
     Of a run that died without a report, what its manifest says is shown, with exit code 70.
@@ -37,7 +38,7 @@ def report(output: Path, join: bool, write: bool, private: bool, verbose: int, l
         if write:
             write_tables(output, content, private=private, token="merge")  # noqa: S106
     shown = report_from(content)
-    console = Console(ConsoleOptions(progress=False, verbose=verbose, paths=log_paths), output)
+    console = Console(ConsoleOptions(progress=False, verbose=verbose, paths=log_paths, group=group), output)
     for outcome in shown.outcomes:
         console.told(outcome)
     console.show(shown)

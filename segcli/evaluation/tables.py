@@ -10,6 +10,7 @@ from pathlib import Path
 from segcli.evaluation.evaluate import Evaluation
 from segcli.evaluation.scores import CaseScore
 from segcli.formats.atomic import write_bytes_atomically
+from segcli.plain_text import cell
 
 COLUMNS = (
     "case", "label", "dice", "iou", "hd95", "nsd", "predicted_pixels", "reference_pixels", "predicted_mm3",
@@ -40,8 +41,8 @@ def cases_csv(cases: tuple[CaseScore, ...]) -> str:
             volumes = [score.volume(score.predicted), score.volume(score.reference)]
             writer.writerow(
                 [
-                    case.name,
-                    label,
+                    cell(case.name),
+                    cell(label),
                     *map(_cell, measures),
                     score.predicted,
                     score.reference,

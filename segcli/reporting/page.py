@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+from segcli.plain_text import printable
+
 if TYPE_CHECKING:
     from segcli.image import Json
 
@@ -86,17 +88,17 @@ def _facts(content: Json) -> Iterator[tuple[str, object]]:
 
 def _row(case: Json) -> str:
     status = case["status"]
-    remarks = [f"<div class='{status}'>{_text(case['reason'])}</div>"] if case["reason"] else []
+    remarks = [f"<div class='{_text(status)}'>{_text(case['reason'])}</div>"] if case["reason"] else []
     remarks += [f"<div class='warning'>{_text(warning)}</div>" for warning in case["warnings"]]
     found = {name: volume for name, volume in case["volumes"].items() if volume["pixels"]}
     cells = (
         _text(case["name"]) + "".join(remarks),
-        f"<span class='{status}'>{status}</span>",
+        f"<span class='{_text(status)}'>{_text(status)}</span>",
         _text(case["format"] or ""),
         _text(" × ".join(map(str, case["shape"] or ()))),
         _lines(f"{name} {_volume(volume)}" for name, volume in found.items()),
         _lines(f"{name} {score:.3f}" for name, score in (case["presence"] or {}).items()),
-        f"{case['tiles_gated']}/{case['tiles']}" if case["tiles"] else "",
+        _text(f"{case['tiles_gated']} of {case['tiles']}") if case["tiles"] else "",
         "" if status == "unchanged" or not case["seconds"] else f"{sum(case['seconds'].values()):.2f}",
         _text(case["output"] if status not in ("failed", "skipped") else ""),
     )
@@ -112,4 +114,4 @@ def _lines(texts: Iterable[str]) -> str:
 
 
 def _text(value: object) -> str:
-    return escape("" if value is None else str(value))
+    return escape(printable(value))

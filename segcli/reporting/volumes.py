@@ -6,19 +6,19 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from segcli.plain_text import cell
+
 if TYPE_CHECKING:
     from segcli.image import Json
 
 COLUMNS = ("case", "id", "output", "status", "label", "pixels", "mm3", "presence", "orientation", "warnings")
 
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
 
 def volumes_csv(content: Json) -> bytes:
     """UTF-8 with a byte-order mark (spreadsheets want it), commas, one header line.
 
-    ``mm3`` is empty where the source does not say how large a voxel is. Text that a spreadsheet would take for a
-    formula begins with an apostrophe.
+    ``mm3`` is empty where the source does not say how large a voxel is. An apostrophe stands before whatever
+    a spreadsheet would take for a formula.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\r\n")
@@ -38,11 +38,5 @@ def volumes_csv(content: Json) -> bytes:
                 case["orientation"] or "",
                 "; ".join(case["warnings"]),
             )
-            writer.writerow([_harmless(value) for value in row])
+            writer.writerow(map(cell, row))
     return b"\xef\xbb\xbf" + stream.getvalue().encode("utf-8", errors="replace")
-
-
-def _harmless(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_STARTS_A_FORMULA):
-        return f"'{value}"
-    return value

@@ -120,7 +120,7 @@ def test_the_report_tells_all(folder: Path) -> None:
 def test_report_shows_a_run_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["predict", str(folder), "-m", "unet3p"])
     first = capsys.readouterr().out
-    assert run(["report", str(folder.with_name("secret_patient_masks"))]) == code
+    assert run(["report", str(folder.with_name("secret_patient_masks")), "--group"]) == code
     assert capsys.readouterr().out == first
     assert run(["report", str(folder)]) == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -112,14 +113,22 @@ def test_volumes_hold_a_line_for_each_label() -> None:
     assert first["warnings"] == "no spacing"
 
 
-@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx"])
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "＝1"])
 def test_no_name_becomes_a_formula(name: str) -> None:
     assert rows(volumes_csv(content(done(1, name))))[0]["case"] == f"'{name}"
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_no_name_becomes_a_formula_where_another_separator_splits(separator: str) -> None:
+    name = f'x{separator}=1+cmd|calc!A0.png{separator}" =2'
+    for line in volumes_csv(content(done(1, name, warnings=(name,)))).decode().splitlines():
+        cells = [part.strip(' "') for part in re.split(f"[{separator}]", line)]
+        assert not [part for part in cells if part.startswith(("=", "+", "-", "@"))]
+
+
 def test_odd_names_stay_in_their_cell() -> None:
     name = 'a,"b"\n\udcff.png'
-    assert rows(volumes_csv(content(done(1, name))))[0]["case"] == 'a,"b"\n?.png'
+    assert rows(volumes_csv(content(done(1, name))))[0]["case"] == r'a,"b"\n\udcff.png'
 
 
 class Texts(HTMLParser):
