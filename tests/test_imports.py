@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "numpy", "pydicom", "SimpleITK", "highdicom", "nibabel", "tifffile", "imagecodecs", "PIL"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "pydicom",
+    "SimpleITK",
+    "highdicom",
+    "nibabel",
+    "tifffile",
+    "imagecodecs",
+    "simplejpeg",
+    "PIL",
+}
 
 
 @pytest.mark.parametrize(

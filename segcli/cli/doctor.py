@@ -11,7 +11,8 @@ from segcli.cli.options import plugins_option
 from segcli.cli.terminal import say
 
 LIBRARIES = (
-    "torch", "numpy", "SimpleITK", "pydicom", "highdicom", "tifffile", "imagecodecs", "nibabel", "safetensors",
+    "torch", "numpy", "SimpleITK", "pydicom", "highdicom", "tifffile", "imagecodecs", "simplejpeg", "nibabel",
+    "safetensors",
 )  # fmt: skip
 
 

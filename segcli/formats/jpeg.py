@@ -1,33 +1,38 @@
 """JPEG, read only: turned as its EXIF orientation says, the mask is a PNG in that same (viewed) frame.
 
 Decoded by imagecodecs (libjpeg-turbo; 8, 12 and 16 bit). JPEG has no checksums: damage inside the entropy-coded data
-cannot always be told from a picture, but a file that ends before its end marker is refused.
+cannot always be told from a picture, but a file of which libjpeg as much as warns is refused.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
-from PIL.Image import Exif
 
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.channels import RGB, reconcile
 from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
+from segcli.formats.jpeg_stream import FRAMES, SOS, check_stream, segments
 from segcli.formats.orient import as_viewed, transposes
 from segcli.formats.png import FORMAT as PNG
 from segcli.formats.png import write_png_mask
 from segcli.image import Image, LabelMap
+from segcli.regular_file import open_regular
 
-_SOI, _EOI, _SOS, _APP0, _APP1 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_APP0, _APP1 = 0xE0, 0xE1
 _ORIENTATION = 0x0112
+_NUMBERS = {1: "B", 3: "H", 4: "I"}
+"""Types of a whole number in EXIF (BYTE, SHORT, LONG)."""
+
+_MOSTLY_ENOUGH = 2**20
+"""Bytes within which the header of nearly every file ends."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,6 @@ class Header:
     components: int
     orientation: int
     phys: tuple[int, int, int] | None
-    data_start: int
 
     @property
     def viewed_shape(self) -> tuple[int, int, int]:
@@ -64,9 +68,13 @@ class Jpeg:
 
     def describe(self, path: Path) -> Description:
         """Size as viewed; JPEG states no spacing (its dpi are none)."""
-        with decoding("JPEG"):
-            data = path.read_bytes()
-        return Description(shape=_header(data).viewed_shape)
+        with decoding("JPEG"), open_regular(path) as stream:
+            data = stream.read(_MOSTLY_ENOUGH)
+            try:
+                stated = _header(data)
+            except UnreadableError:
+                stated = _header(data + stream.read())
+        return Description(shape=stated.viewed_shape)
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         """One part of one slice, as viewed; uint8 (uint16 above 8 bit), or float32 where grey is made from RGB."""
@@ -76,8 +84,7 @@ class Jpeg:
         if stated.components not in (1, 3):
             raise UnsupportedError("the JPEG is CMYK (print colours): convert it to RGB or grey first")
         check_pixels(stated.rows * stated.columns, stated.components, request.max_pixels)
-        if data.find(bytes([0xFF, _EOI]), stated.data_start) < 0:
-            raise UnreadableError("the JPEG cannot be decoded (the data end too early): export it again")
+        check_stream(data)
         with decoding("JPEG"):
             pixels = imagecodecs.jpeg_decode(data)
         pixels = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
@@ -96,7 +103,7 @@ class Jpeg:
 
     def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
         """The PNG mask of a JPEG. A JPEG itself is refused: lossy compression keeps no label numbers."""
-        with decoding("PNG mask"), path.open("rb") as stream:
+        with decoding("PNG mask"), open_regular(path) as stream:
             head = stream.read(3)
         if self.recognises(head):
             raise UnsupportedError("a JPEG holds no exact label numbers: use a PNG, TIFF or volume as label map")
@@ -108,57 +115,37 @@ def _header(data: bytes) -> Header:
     refuse_gzip(data, "JPEG")
     orientation, phys = 1, None
     frame: tuple[int, int, int] | None = None
-    for marker, payload, stop in _segments(data):
+    for segment in segments(data):
+        marker, payload = segment.marker, data[segment.start : segment.stop]
         if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 12:
             phys = _density(*struct.unpack(">BHH", payload[7:12]))
         elif marker == _APP1 and payload.startswith(b"Exif\0\0"):
             orientation = _exif_orientation(payload)
-        elif marker in _FRAMES and frame is None and len(payload) >= 6:
+        elif marker in FRAMES and frame is None and len(payload) >= 6:
             rows, columns, components = struct.unpack(">HHB", payload[1:6])
             frame = rows, columns, components
-        elif marker == _SOS and frame is not None and all(frame):
-            return Header(*frame, orientation, phys, stop)
+        elif marker == SOS and frame is not None and all(frame):
+            return Header(*frame, orientation, phys)
     raise UnreadableError("the JPEG has no complete header: export it again")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """(marker, payload, offset behind it) up to the first scan; markers without payload are left out."""
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:  # bytes that belong to nothing: libjpeg goes on at the next marker as well
-            at = data.find(b"\xff", at)
-            if at < 0:
-                return
-            continue
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker == 0:
-            at += 2
-            continue
-        if marker == _EOI:
-            return
-        if marker == 0x01 or 0xD0 <= marker <= _SOI:
-            at += 2
-            continue
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        yield marker, data[at + 4 : at + 2 + length], at + 2 + length
-        if marker == _SOS:
-            return
-        at += 2 + length
-
-
 def _exif_orientation(payload: bytes) -> int:
-    """1-8; damaged EXIF counts as 1, for viewers show such files unturned."""
-    exif = Exif()
-    try:
-        with decoding("EXIF header"):
-            exif.load(payload)
-            value = exif.get(_ORIENTATION, 1)
-    except UnreadableError:
+    """1-8, of the first directory (TIFF 6.0); damaged EXIF counts as 1, for viewers show such files unturned."""
+    tiff = payload[6:]
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
         return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, values = struct.unpack_from(f"{order}HHI", tiff, entry)
+            if tag == _ORIENTATION and kind in _NUMBERS and values == 1:
+                (value,) = struct.unpack_from(order + _NUMBERS[kind], tiff, entry + 8)
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
 
 
 def _density(unit: int, x: int, y: int) -> tuple[int, int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +98,100 @@ def test_damaged_exif_counts_as_none(tmp_path: Path) -> None:
     assert read(FORMAT, tmp_path / "a.jpg").parts[0].shape[2:] == GREY.shape
 
 
-def test_bytes_between_the_segments_are_passed_over(tmp_path: Path) -> None:
+def test_bytes_between_the_segments_are_told_as_damage(tmp_path: Path) -> None:
+    """libjpeg warns of them: a table before them may have lost its end."""
     path = tmp_path / "a.jpg"
     data = jpeg(GREY)
     behind = 4 + int.from_bytes(data[4:6], "big")  # the first segment
     path.write_bytes(data[:behind] + b"junk\xff\0" + data[behind:])
-    assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], pillow(path)[1])
+    with pytest.raises(UnreadableError, match="damaged"):
+        read(FORMAT, path)
+
+
+STREAMS = {
+    "baseline": jpeg(RGB),
+    "progressive": jpeg(RGB, progressive=True),
+    "grey": jpeg(GREY),
+    "12 bit": bytes(imagecodecs.jpeg8_encode(scene(top=4095, dtype=np.uint16), level=95, bitspersample=12)),
+    "lossless": bytes(imagecodecs.jpeg8_encode(GREY, lossless=True)),
+    "lossless colours": bytes(imagecodecs.jpeg8_encode(RGB, lossless=True)),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stretch_of_overwritten_bytes_is_noticed(name: str, tmp_path: Path) -> None:
+    """imagecodecs reads nine of ten of these without a word, and other pixels than were there.
+
+    JPEG has no checksum: where the other bytes happen to be as many bits of code, no decoder can tell.
+    """
+    data, path = STREAMS[name], tmp_path / "a.jpg"
+    path.write_bytes(data)
+    read(FORMAT, path)
+    begin = data.index(b"\xff\xda") + 14
+    passed = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        length = min(400, (len(data) - 2 - begin) // 3)
+        at = int(rng.integers(begin, len(data) - 2 - length))
+        path.write_bytes(data[:at] + rng.integers(0, 255, length, np.uint8).tobytes() + data[at + length :])
+        try:
+            read(FORMAT, path)
+            passed += 1
+        except UnreadableError:
+            pass
+    assert passed <= 3
+
+
+def test_code_that_ends_a_few_bytes_early_is_noticed(tmp_path: Path) -> None:
+    """libjpeg reads ahead and passes over seven bytes too many; filling before the end marker is no damage."""
+    data, path = STREAMS["lossless"], tmp_path / "a.jpg"
+    path.write_bytes(data[:-2] + b"\xff\xff" + data[-2:])
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], GREY)
+    path.write_bytes(data[:-2] + b"\x12\x34" + data[-2:])
+    with pytest.raises(UnreadableError, match="its data are damaged"):
+        read(FORMAT, path)
+
+
+def test_sixteen_bits_without_loss_come_back_exactly(tmp_path: Path) -> None:
+    values, path = scene(top=65535, dtype=np.uint16), tmp_path / "a.jpg"
+    path.write_bytes(bytes(imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=16)))
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], values)
+
+
+def test_thousands_of_scans_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    data = jpeg(RGB, progressive=True)
+    last = data.rindex(b"\xff\xda")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:-2] + 4000 * data[last:-2] + data[-2:])
+    with pytest.raises(UnsupportedError, match=r"4,010 scans, the limit is 100"):
+        read(FORMAT, path)
+
+
+def test_a_size_that_the_bytes_cannot_hold_is_refused(tmp_path: Path) -> None:
+    data = jpeg(GREY)
+    frame = data.index(b"\xff\xc0") + 5
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:frame] + (20_000).to_bytes(2, "big") * 2 + data[frame + 4 :])
+    with pytest.raises(UnreadableError, match="more pixels than its bytes can hold"):
+        read(FORMAT, path)
+
+
+@pytest.mark.parametrize("filling", [b"\xff" * 4_000_000, b"\xff\0" * 2_000_000])
+def test_filling_before_the_header_takes_no_time(filling: bytes, tmp_path: Path) -> None:
+    data, path = jpeg(GREY), tmp_path / "a.jpg"
+    path.write_bytes(data[:2] + filling + data[2:])
+    begun = time.process_time()
     assert FORMAT.describe(path).shape == (1, *GREY.shape)
+    assert time.process_time() - begun < 3
+
+
+def test_a_header_of_a_million_segments_is_refused(tmp_path: Path) -> None:
+    data, path = jpeg(GREY), tmp_path / "a.jpg"
+    path.write_bytes(data[:2] + b"\xff\xfe\0\2" * 1_000_000 + data[2:])
+    begun = time.process_time()
+    with pytest.raises(UnsupportedError, match="more than 10,000 segments"):
+        FORMAT.describe(path)
+    assert time.process_time() - begun < 1
 
 
 def test_names_of_masks() -> None:
