@@ -35,7 +35,7 @@ from segcli.training.splitting import groups_from_file
 from segcli.training.validation import GateSetting, segment
 
 NAMES = {"unet": "U-Net", "unetpp": "U-Net++", "unet3p": "UNet 3+"}
-TWIN = "without-presence-loss"
+CONTROL = "without-presence-loss"
 ROUNDS = 3
 
 
@@ -112,11 +112,11 @@ def timed(model: LoadedModel, examples: Sequence[Example]) -> tuple[float, float
     return best[0], best[1]
 
 
-def page(results: Sequence[Trained], twins: Sequence[Trained], examples: int) -> str:
+def page(results: Sequence[Trained], controls: Sequence[Trained], examples: int) -> str:
     labels = list(results[0].metrics["no_gate"]["labels"])
     seeds = sorted({result.seed for result in results})
-    alone = sorted({twin.seed for twin in twins})
-    options = " ".join(["--seeds", *map(str, seeds), *(["--twins", *map(str, alone)] if alone else [])])
+    alone = sorted({control.seed for control in controls})
+    options = " ".join(["--seeds", *map(str, seeds), *(["--controls", *map(str, alone)] if alone else [])])
     head = [
         "| | " + " | ".join(f"Dice {label}" for label in labels)
         + " | empty slices with a false positive, no gate | with gate | tiles gated | labelled slices missed, no gate "
@@ -137,12 +137,12 @@ def page(results: Sequence[Trained], twins: Sequence[Trained], examples: int) ->
     ]
     for network in dict.fromkeys(result.network for result in results):
         lines.append(row(NAMES[network], [result for result in results if result.network == network], labels))
-    if twins:
+    if controls:
         listed = ", ".join(map(str, alone))
         lines += ["", f"Trained without the presence loss, seed(s) {listed}, same split:", "", *head]
-        for network in dict.fromkeys(result.network for result in twins):
-            lines.append(row(NAMES[network], [result for result in twins if result.network == network], labels))
-    lines += ["", "## What of the papers' claims shows here", "", *claims(results, twins), ""]
+        for network in dict.fromkeys(result.network for result in controls):
+            lines.append(row(NAMES[network], [result for result in controls if result.network == network], labels))
+    lines += ["", "## What of the papers' claims shows here", "", *claims(results, controls), ""]
     return "\n".join(lines)
 
 
@@ -175,7 +175,7 @@ def spread(values: Sequence[float | None], form: str, unit: str = "") -> str:
     return mean if len(known) == 1 else f"{mean} ± {half:{form}}"
 
 
-def claims(results: Sequence[Trained], twins: Sequence[Trained]) -> list[str]:
+def claims(results: Sequence[Trained], controls: Sequence[Trained]) -> list[str]:
     """Sentences that say only what the numbers above say."""
     by_network = {name: [r for r in results if r.network == name] for name in dict.fromkeys(r.network for r in results)}
     size = {name: found[0].parameters for name, found in by_network.items()}
@@ -197,8 +197,8 @@ def claims(results: Sequence[Trained], twins: Sequence[Trained]) -> list[str]:
                 f"- {NAMES[name]}: the gate takes false positives on empty slices from {free} to {gated}, their pixels "
                 f"from {volume[0]:.0f} to {volume[1]:.0f} (all seeds)."
             )
-    for name in dict.fromkeys(twin.network for twin in twins):
-        without = {t.seed: t.metrics["no_gate"]["slices"] for t in twins if t.network == name}
+    for name in dict.fromkeys(control.network for control in controls):
+        without = {t.seed: t.metrics["no_gate"]["slices"] for t in controls if t.network == name}
         with_head = [r.metrics["no_gate"]["slices"] for r in by_network[name] if r.seed in without]
         pixels = [sum(s["false_positive_pixels"]["total"] for s in side) for side in (with_head, without.values())]
         slices = [sum(s["empty_with_false_positive"] for s in side) for side in (with_head, without.values())]
@@ -215,23 +215,25 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--networks", nargs="+", default=list(NAMES))
-    parser.add_argument("--twins", type=int, nargs="+", default=[], metavar="SEED", help="also without presence loss")
+    parser.add_argument(
+        "--controls", type=int, nargs="+", default=[], metavar="SEED", help="also without presence loss"
+    )
     arguments, options = parser.parse_known_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     arguments.groups = arguments.out / "groups.csv"
     write_groups(arguments.groups)
     layout = read_layout(arguments.dataset)
     examples, _ = read_all(layout, None, lambda names: groups_from_file(names, arguments.groups))
-    results, twins = [], []
+    results, controls = [], []
     for network in arguments.networks:
         for seed in arguments.seeds:
             folder = train(arguments, options, network, seed, f"{network}-{seed}")
             results.append(measured(folder, network, seed, examples))
-            if seed in arguments.twins:
+            if seed in arguments.controls:
                 alone = [*options, "--option", "presence=false"]
-                folder = train(arguments, alone, network, seed, f"{network}-{seed}-{TWIN}")
-                twins.append(measured(folder, network, seed, examples))
-    print(page(results, twins, len(examples)))
+                folder = train(arguments, alone, network, seed, f"{network}-{seed}-{CONTROL}")
+                controls.append(measured(folder, network, seed, examples))
+    print(page(results, controls, len(examples)))
 
 
 if __name__ == "__main__":

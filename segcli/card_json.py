@@ -15,6 +15,7 @@ from typing import Any
 from segcli import contract
 from segcli.contract import EmptyFilter, Gate, ModelCard
 from segcli.errors import ModelError, UsageError
+from segcli.regular_file import read_regular
 
 SCHEMA = 1
 _MODALITY = re.compile(r"[A-Z][A-Z0-9_]{0,15}")
@@ -41,7 +42,7 @@ def parse_card(text: str) -> ModelCard:
 def read_json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file that the user wrote. Raises UsageError."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):

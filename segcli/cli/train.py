@@ -157,6 +157,10 @@ class TrainingConsole:
         """The gate."""
         show_gate(card, calibration)
 
+    def warned(self, text: str) -> None:
+        """On stderr, so that it is seen with --quiet and in a log that keeps errors only."""
+        click.secho(f"segcli: WARNING: {text}", err=True, fg="red", bold=True)
+
 
 def show_gate(card: ModelCard, calibration: Calibration) -> None:
     """Thresholds with what is known about them, or why there is no gate."""

@@ -127,7 +127,7 @@ SPLIT = (
 )  # fmt: skip
 RECIPE = (
     click.option("--preset", type=click.Choice(["default", "smoke"]), default=_R.preset, show_default=True,
-                 help="smoke: a tiny network for minutes on a CPU."),
+                 help="smoke: a tiny network, a sample of the cases; minutes on a CPU."),
     click.option("--steps", type=click.IntRange(1), help="Batches to train on; default: 2400 (smoke: 60)."),
     click.option("--batch", type=AutoInt(), default="auto", show_default=True, help="Crops a batch."),
     click.option("--rate", type=click.FloatRange(0, min_open=True), help="Learning rate; default: 0.003."),
@@ -142,7 +142,7 @@ RECIPE = (
     click.option("--empty-share", type=click.FloatRange(0, 0.9), default=_R.empty_share, show_default=True,
                  help="Share of empty crops in a batch."),
     click.option("--average", type=click.FloatRange(0, 1, max_open=True),
-                 help="Decay of the averaged weights; default: 0.995."),
+                 help="Decay of the averaged weights; default: 0.995 (smoke: 0.9)."),
     click.option("--flip", type=click.Choice(["none", "rows", "columns", "slices"]), multiple=True,
                  help="Axes mirrored at random; may be repeated; default: columns."),
     click.option("--rotation", type=click.FloatRange(0, 180), default=_R.rotation, show_default=True,
@@ -154,7 +154,7 @@ RUN = (
                  show_default=True, help="What the network computes in."),
     click.option("--checkpoint-every", type=click.IntRange(1), default=_U.checkpoint_every, show_default=True,
                  help="Steps between checkpoints."),
-    click.option("--validate-every", type=click.IntRange(1), help="Steps; default: a tenth of all."),
+    click.option("--validate-every", type=click.IntRange(1), help="Steps; default: a tenth of all (smoke: half)."),
     click.option("--resume", is_flag=True, help="Go on where an ended run left its checkpoint."),
     click.option("--overwrite", is_flag=True, help="Replace the model or unfinished run in the folder."),
     click.option("--weights", type=click.Choice(["float16", "float32"]), default=_U.weights, show_default=True,

@@ -35,21 +35,28 @@ class Calibration:
 
 
 def calibrate_gate(
-    probability: NDArray[np.float64], present: NDArray[np.bool_], patient: NDArray[np.int64], seed: int = 0
+    probability: NDArray[np.float64],
+    present: NDArray[np.bool_],
+    patient: NDArray[np.int64],
+    seed: int = 0,
+    *,
+    what: str = "Gate",
+    wanted: str = "labelled crops",
 ) -> Calibration:
     """Thresholds per label from validation crops (never from test crops).
 
     ``probability``: ``[crop, label]``, sigmoid of the presence logits, 0 to 1. ``present``: ``[crop, label]``, is any
-    pixel of that label in the crop. ``patient``: ``[crop]``. Raises ValueError if the shapes do not agree.
+    pixel of that label in the crop. ``patient``: ``[crop]``. ``what``, ``wanted``: words of the reason. Raises
+    ValueError if the shapes do not agree.
     """
     if probability.shape != present.shape or patient.shape != probability.shape[:1]:
         raise ValueError("probability and present are [crop, label], patient is [crop]")
     positives = [int(count) for count in present.sum(axis=0)]
     if min(positives) < FEWEST_POSITIVES:
-        return Calibration(None, f"no gate: {min(positives)} positive crops of a label, {FEWEST_POSITIVES} are needed")
+        return Calibration(None, not_calibrated(f"needs {FEWEST_POSITIVES} {wanted}, found {min(positives)}", what))
     areas = [auroc(p[y], p[~y]) for p, y in zip(probability.T, present.T, strict=True)]
     if not min(areas) >= LEAST_AUROC:
-        return Calibration(None, f"no gate: AUROC {min(areas):.3f} of a label, {LEAST_AUROC} is needed")
+        return Calibration(None, not_calibrated(f"needs an AUROC of {LEAST_AUROC}, found {min(areas):.3f}", what))
     labels = list(zip(probability.T, present.T, strict=True))
     thresholds = [round_down(resampled_threshold(p[y], patient[y], seed)) for p, y in labels]
     kept = [int((p[y] >= tau).sum()) for tau, (p, y) in zip(thresholds, labels, strict=True)]
@@ -69,6 +76,11 @@ def calibrate_gate(
     return Calibration(gate, "")
 
 
+def not_calibrated(why: str, what: str = "Gate") -> str:
+    """Why there is no gate, for somebody who might take it for a failure."""
+    return f"{what} not calibrated ({why}). The model is complete."
+
+
 def calibrate_filter(
     score: NDArray[np.float64], present: NDArray[np.bool_], patient: NDArray[np.int64], top_k: int, seed: int = 0
 ) -> Calibration:
@@ -76,10 +88,9 @@ def calibrate_filter(
 
     ``score``: ``[slice, label]``, mean of the ``top_k`` highest probabilities. The rest as :func:`calibrate_gate`.
     """
-    found = calibrate_gate(score, present, patient, seed)
+    found = calibrate_gate(score, present, patient, seed, what="Empty filter", wanted="labelled slices")
     if found.gate is None:
-        reason = found.reason.replace("no gate", "no empty filter").replace("positive crops of", "slices with")
-        return Calibration(None, reason)
+        return found
     values = {item.name: getattr(found.gate, item.name) for item in fields(found.gate)}
     return Calibration(None, "", EmptyFilter(top_k=top_k, emptied_empty=values.pop("gated_empty"), **values))
 

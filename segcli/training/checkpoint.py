@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,10 @@ from torch import Tensor, nn
 
 from segcli.errors import UsageError
 from segcli.formats.atomic import write_bytes_atomically
+from segcli.regular_file import read_regular
 
 NOTES = "checkpoint.json"
+_TENSORS = re.compile(r"step-\d{8,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,10 @@ class Checkpoints:
         different = first_difference(notes["plan"], json.loads(json.dumps(self.plan)))
         if different is not None:
             raise UsageError(f"--resume: the run was begun with another {different}; the same command line is needed")
-        data = (self.folder / notes["tensors"]).read_bytes()
+        try:
+            data = read_regular(self.folder / notes["tensors"])
+        except OSError as error:
+            raise UsageError(f"{self.folder}: the checkpoint is damaged: start again without --resume") from error
         if hashlib.sha256(data).hexdigest() != notes["sha256"]:
             raise UsageError(f"{self.folder}: the checkpoint is damaged: start again without --resume")
         try:
@@ -129,10 +135,14 @@ class Checkpoints:
 
     def _notes(self) -> dict[str, Any]:
         try:
-            notes = json.loads((self.folder / NOTES).read_text(encoding="utf-8"))
-            if not isinstance(notes, dict) or not (self.folder / str(notes["tensors"])).is_file():
-                raise ValueError("the tensors are missing")
-        except (OSError, ValueError, KeyError) as error:
+            notes: dict[str, Any] = json.loads(read_regular(self.folder / NOTES))
+            if not _TENSORS.fullmatch(notes["tensors"]):
+                raise ValueError("no name of a checkpoint's tensors")
+            for name in ("step", "sha256", "scaler", "threads", "plan"):
+                notes[name]
+            if not 1 <= int(notes["threads"]) <= 4096 or int(notes["step"]) < 1:
+                raise ValueError("no number of threads or steps")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UsageError(f"{self.folder}: the checkpoint is damaged: start again without --resume") from error
         return notes
 

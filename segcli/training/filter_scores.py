@@ -16,7 +16,7 @@ from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UsageError
 from segcli.formats.atomic import write_bytes_atomically
 from segcli.settings import PredictSettings
-from segcli.training.calibrate import Calibration, calibrate_filter
+from segcli.training.calibrate import Calibration, calibrate_filter, not_calibrated
 from segcli.training.dataset import class_numbers
 from segcli.training.examples import Example
 from segcli.training.finish import Calibrated
@@ -38,12 +38,12 @@ def choose_filter(
 ) -> Calibrated:
     """Choose the empty filter on ``examples`` and leave its curve in ``folder``. ``how``: ``top_k`` and seed.
 
-    Raises UsageError naming a case that cannot be
-    segmented.
+    Raises UsageError naming a case that cannot be segmented.
     """
     top_k, seed = how
     if not examples:
-        return Calibrated(Calibration(None, "no empty filter: there is no case to choose its thresholds on"))
+        reason = not_calibrated("there is no case to choose its thresholds on", "Empty filter")
+        return Calibrated(Calibration(None, reason))
     scores = slice_scores(network, card, examples, hardware, top_k)
     found = calibrate_filter(scores.probability, scores.present, scores.group, top_k, seed)
     folder.mkdir(parents=True, exist_ok=True)

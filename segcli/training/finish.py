@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segcli.contract import GatedNetwork, ModelCard
 from segcli.formats.atomic import write_bytes_atomically
-from segcli.training.calibrate import Calibration, calibrate_gate
+from segcli.training.calibrate import Calibration, calibrate_gate, not_calibrated
 from segcli.training.examples import Example
 from segcli.training.gate_curve import NAME, format_curve, gate_curve
 from segcli.training.loop import Hardware
@@ -59,12 +59,13 @@ def calibrate(
         return Calibrated(
             Calibration(
                 None,
-                "no gate: the network has no presence head (--option presence=true); "
-                "`segcli calibrate` can choose an empty filter",
+                not_calibrated(
+                    "the network has no presence head; `segcli calibrate` can choose an empty filter in its place"
+                ),
             )
         )
     if not examples:
-        return Calibrated(Calibration(None, "no gate: there is no validation case to choose its thresholds on"))
+        return Calibrated(Calibration(None, not_calibrated("there is no validation case to choose its thresholds on")))
     scores = tile_scores(network, card, examples, hardware, int(how["fewest_present"]))
     calibration = calibrate_gate(scores.probability, scores.present, scores.group, int(how["seed"]))
     curve = gate_curve(scores)

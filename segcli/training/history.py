@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from segcli.errors import UsageError
 from segcli.formats.atomic import write_bytes_atomically
+from segcli.regular_file import read_regular
 
 NAME = "curves.csv"
 FIXED = ("step", "loss", "dice", "specificity", "sensitivity")
@@ -55,18 +57,22 @@ def format_history(rows: list[Row]) -> str:
 
 
 def read_history(path: Path) -> list[Row]:
-    """Inverse of :func:`format_history`; no file, no rows."""
-    if not path.is_file():
+    """Inverse of :func:`format_history`; no file, no rows. Raises UsageError for anything else."""
+    try:
+        text = read_regular(path).decode("utf-8")
+    except FileNotFoundError:
         return []
-    rows = []
-    with path.open(encoding="utf-8", newline="") as stream:
-        for line in csv.DictReader(stream):
-            values = {name: float(text) if text else None for name, text in line.items() if name != "step"}
-            labels = {name.removeprefix("dice "): value for name, value in values.items() if name.startswith("dice ")}
-            rows.append(
-                Row(
-                    int(line["step"]), values["loss"] or 0.0, values["dice"], values["specificity"],
-                    values["sensitivity"], labels,
-                )
-            )  # fmt: skip
-    return rows
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read: take it away, or start again without --resume") from error
+    try:
+        return [_row(line) for line in csv.DictReader(io.StringIO(text, newline=""))]
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise UsageError(f"{path}: not as it was written: take it away, or start again without --resume") from error
+
+
+def _row(line: Mapping[str, str]) -> Row:
+    values = {name: float(text) if text else None for name, text in line.items() if name != "step"}
+    labels = {name.removeprefix("dice "): value for name, value in values.items() if name.startswith("dice ")}
+    return Row(
+        int(line["step"]), values["loss"] or 0.0, values["dice"], values["specificity"], values["sensitivity"], labels
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from segcli.training.checkpoint import Checkpoints, TrainingState
 from segcli.training.dataset import TrainingCase
 from segcli.training.losses import DEEP_SUPERVISION, LossKind, Over, presence_loss, segmentation_loss
 from segcli.training.sampling import Sampler
+
+Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,9 @@ class _Trainer:
         self._network = network.train().to(hardware.device)
         if self._channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
-        average = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
-        self.averaged = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+        self.averaged = torch.optim.swa_utils.AveragedModel(
+            network, multi_avg_fn=_averaging(recipe.average), use_buffers=True
+        )
         optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
         scaler = torch.amp.GradScaler(hardware.device.type, enabled=hardware.precision == "float16")
         self.state = TrainingState(network, self.averaged, optimizer, scaler, hardware.device)
@@ -151,6 +154,20 @@ class _Trainer:
         if presence is not None:
             loss = loss + recipe.presence_weight * presence_loss(presence.float(), labels, recipe.fewest_present)
         return loss
+
+
+def _averaging(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Exponential averaging that forgets fast at first: in a short run the random first weights would be most of it.
+
+    The n-th update keeps ``min(decay, (1 + n) / (10 + n))`` of the average.
+    """
+
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+        updates = int(count)
+        kept = min(decay, (1 + updates) / (10 + updates))
+        torch.optim.swa_utils.get_ema_multi_avg_fn(kept)(averaged, current, count)  # type: ignore[no-untyped-call]
+
+    return update
 
 
 def _rate(step: int, recipe: Recipe) -> float:

@@ -103,8 +103,12 @@ class TrainOptions:
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "default": {"steps": 2400, "rate": 3e-3, "average": 0.995, "warm_up": 100, "plugin_options": {}},
-        "smoke": {"steps": 60, "rate": 1e-2, "average": 0.9, "warm_up": 10, "plugin_options": {"base": 4}},
+        "default": {
+            "steps": 2400, "rate": 3e-3, "average": 0.995, "warm_up": 100, "validations": 10, "plugin_options": {},
+        },
+        "smoke": {
+            "steps": 60, "rate": 1e-2, "average": 0.9, "warm_up": 10, "validations": 2, "plugin_options": {"base": 4},
+        },
     }
-)
+)  # fmt: skip
 """What a preset stands for where no option says otherwise; ``smoke`` shows in minutes that everything works."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from segcli.contract import ModelCard, Network, TrainableNetwork
 from segcli.engine.model import load_model
 from segcli.errors import ModelError, UsageError
 from segcli.training.augment import Augmentation
+from segcli.training.choosing import Choice
 from segcli.training.dataset import TrainingCase, training_cases
 from segcli.training.deriving import derive_card, merged
 from segcli.training.examples import Example, label_values
@@ -31,7 +33,6 @@ from segcli.training.splitting import (
     group_by_case,
     groups_from_file,
     groups_from_pattern,
-    split_groups,
 )
 
 
@@ -77,9 +78,11 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
     if start is not None and start.card.plugin != entry.name:
         raise UsageError(f"--from {options.start}: that model is a {start.card.plugin}, not a {entry.name}")
     channels = options.card.channels or (None if start is None else start.card.channels)
-    examples, layout = read_all(layout, channels, lambda names: groups_of(names, options.split), told)
-    seed = options.split.seed if options.split.split_seed is None else options.split.split_seed
-    split = split_groups((example.group for example in examples), options.split.validation, options.split.test, seed)
+    choice = Choice(options.split, few=options.recipe.preset == "smoke")
+    examples, layout = read_all(
+        layout, channels, lambda names: groups_of(names, options.split), told, choice.chosen
+    )  # fmt: skip
+    split = choice.split
     train, validation, test = (
         [example for example in examples if example.group in groups]
         for groups in (split.train, split.validation, split.test)
@@ -88,8 +91,14 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
     if start is not None and stated is None:
         stated = {label.value: label.name for label in start.card.labels}
     values = label_values(examples, stated)
+    notes = _notes(options, validation)
+    if choice.of > len(examples):
+        notes.append(f"smoke reads a sample of {len(examples)} of its {choice.of} cases: nothing to judge a model by")
     if start is None:
-        card = _card(options, derive_card(train, values, layout, options.card, entry.name), catalog)
+        card, refused = _card(options, derive_card(train, values, layout, options.card, entry.name), catalog)
+        notes += [
+            f"--preset smoke asks for {name}, which the model {entry.name!r} refuses: left out" for name in refused
+        ]
     else:
         card = replace(
             start.card, name=options.card.name or start.card.name, gate=None, empty_filter=None, metrics={}, sha256=""
@@ -104,7 +113,7 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
         test=tuple(test),
         names={"train": tuple(e.name for e in train)},
         data=f"{layout.name}: {len(examples)} cases of {len({e.group for e in examples})} groups",
-        notes=_notes(options, validation),
+        notes=tuple(notes),
         start="" if start is None else start.card.sha256,
         start_folder=options.start,
     )
@@ -168,38 +177,54 @@ def default_batch(tile: Sequence[int]) -> int:
     return 16 if np.prod(tile) <= 128**2 else 8
 
 
-def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> ModelCard:
-    """The derived card with the plugin options of preset, presence head and command line, and the --card file's."""
-    asked = {**PRESETS[options.recipe.preset]["plugin_options"], **options.card.plugin_options}
+def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> tuple[ModelCard, list[str]]:
+    """The derived card with the plugin options of preset, presence head and command line, and the --card file's.
+
+    Also the preset's options that the plugin refuses.
+    """
+    asked = dict(options.card.plugin_options)
     if options.card.deep_supervision:
         asked["deep_supervision"] = True
+    preset = PRESETS[options.recipe.preset]["plugin_options"]
     override = {} if options.card.card is None else read_json_object(options.card.card)
-    card = replace(derived, plugin_options={"presence": True, **asked})
+    card = replace(derived, plugin_options={"presence": True, **preset, **asked})
     try:
         card = parse_card(json.dumps(merged(json.loads(format_card(card)), override)))
     except ModelError as error:
         raise UsageError(f"the card of the model to train: {str(error).removeprefix('config.json: ')}") from error
     if card.plugin != options.model:
         raise UsageError(f"--card says plugin {card.plugin!r}, --model says {options.model!r}")
-    try:
-        network = _built(card, catalog)
-    except UsageError:
-        if "presence" in asked or "presence" in override.get("plugin_options", {}):
-            raise
-        # a plugin that knows no presence head
-        card = replace(card, plugin_options={k: v for k, v in card.plugin_options.items() if k != "presence"})
-        network = _built(card, catalog)
-    assert isinstance(network, Network)  # noqa: S101 - _built has looked
+    ours = {"presence", *preset} - set(asked) - set(override.get("plugin_options", {}))
+    card, network = _first_accepted(card, sorted(ours), catalog)
     if any(side < 1 or (side - network.offset) % network.multiple for side in card.tile):
         raise UsageError(
             f"--tile {','.join(map(str, card.tile))} does not fit the network: each side must be {network.offset} more "
             f"than a multiple of {network.multiple}"
         )
     check_card(card)
-    return card
+    return card, sorted(set(preset) & ours - set(card.plugin_options))
 
 
-def _built(card: ModelCard, catalog: Catalog) -> nn.Module:
+def _first_accepted(card: ModelCard, ours: Sequence[str], catalog: Catalog) -> tuple[ModelCard, Network]:
+    """The card with as many of the options nobody asked for as the plugin takes: a stranger's may know none of them.
+
+    Raises UsageError with what the plugin says of the options that were asked for.
+    """
+    refusal: UsageError | None = None
+    for count in range(len(ours) + 1):
+        for left_out in itertools.combinations(ours, count):
+            kept = {name: value for name, value in card.plugin_options.items() if name not in left_out}
+            tried = replace(card, plugin_options=kept)
+            try:
+                return tried, _built(tried, catalog)
+            except UsageError as error:
+                refusal = error
+    assert refusal is not None  # noqa: S101 - the loop ran
+    raise refusal
+
+
+def _built(card: ModelCard, catalog: Catalog) -> Any:
+    """A network of the contract, which is a torch module too."""
     try:
         network = catalog.find(card.plugin).plugin.build(card)
     except ValueError as error:
@@ -216,13 +241,13 @@ def _check_labels(card: ModelCard, values: Sequence[int]) -> None:
             raise UsageError(f"the data set has the label {value}, which the model of --from does not know")
 
 
-def _notes(options: TrainOptions, validation: Sequence[Example]) -> tuple[str, ...]:
+def _notes(options: TrainOptions, validation: Sequence[Example]) -> list[str]:
     notes = []
     if options.split.groups is None and options.split.group_pattern is None:
         notes.append("split by case: if some cases are of one patient, say so with --groups or --group-pattern")
     if not validation:
         notes.append("no validation case: no learning curve of Dice, and no gate")
-    return tuple(notes)
+    return notes
 
 
 def _digest(cases: Sequence[TrainingCase]) -> str:

@@ -24,10 +24,10 @@ from segcli.training.checkpoint import NOTES, Checkpoints
 from segcli.training.finish import calibrate, slimmed, stored_state, with_options
 from segcli.training.history import History, Row
 from segcli.training.loop import Hardware, train
-from segcli.training.options import TrainOptions
+from segcli.training.options import PRESETS, TrainOptions
 from segcli.training.planning import Plan, build, make_plan
 from segcli.training.plots import can_plot, plot_history
-from segcli.training.validation import measure, scores, segment
+from segcli.training.validation import measure, never_predicted, scores, segment
 
 CHECKPOINTS = "checkpoint"
 
@@ -64,6 +64,10 @@ class Listener(Protocol):
 
     def calibrated(self, card: ModelCard, calibration: Calibration) -> None:
         """The gate, or why there is none."""
+        ...
+
+    def warned(self, text: str) -> None:
+        """What nobody may miss about the finished model."""
         ...
 
 
@@ -111,15 +115,16 @@ class _Watcher:
 
     def __init__(self, options: TrainOptions, plan: Plan, hardware: Hardware, listener: Listener) -> None:
         self._plan, self._listener, self._folder = plan, listener, options.folder
-        self._every = options.run.validate_every or max(1, plan.recipe.steps // 10)
+        validations = PRESETS[options.recipe.preset]["validations"]
+        self._every = options.run.validate_every or max(1, plan.recipe.steps // validations)
         self._settings = PredictSettings(device=str(hardware.device), precision=hardware.precision)  # type: ignore[arg-type]
         self._history: History | None = None
-        self._begun, self._first, self._validating = time.monotonic(), 0, 0.0
+        self._clock = Clock(plan.recipe.steps, self._every)
 
     def step(self, step: int, losses: Sequence[float], averaged: nn.Module) -> None:
         if self._history is None:
             self._history = History(self._folder, after=step - 1)
-            self._begun, self._first = time.monotonic(), step - 1
+        self._clock.stepped(step)
         steps = self._plan.recipe.steps
         if step % self._every == 0 or step == steps:
             since = self._history.rows[-1].step if self._history.rows else 0
@@ -128,9 +133,9 @@ class _Watcher:
             self._listener.validated(row)
             if can_plot():
                 plot_history(self._folder, self._history.rows)
-        pace = (time.monotonic() - self._begun) / (step - self._first)
+            self._clock.validated()
         last = self._history.rows[-1] if self._history.rows else None
-        self._listener.progressed(Progress(step, steps, losses[-1], pace * (steps - step), last))
+        self._listener.progressed(Progress(step, steps, losses[-1], self._clock.left(), last))
 
     def _validated(self, step: int, mean: float, averaged: nn.Module) -> Row:
         card, examples = replace(self._plan.card, gate=None), self._plan.validation
@@ -147,6 +152,37 @@ class _Watcher:
         )
 
 
+class Clock:
+    """How long the rest will take: steps and validations each as those so far let expect."""
+
+    def __init__(self, steps: int, every: int) -> None:
+        self._steps, self._every = steps, every
+        self._at = time.monotonic()
+        self._step, self._taken, self._training = 0, 0, 0.0
+        self._validations, self._validating = 0, 0.0
+
+    def stepped(self, step: int) -> None:
+        """One more step is done; of a resumed run the first is not the number 1."""
+        self._step, self._taken = step, self._taken + 1
+        self._training += self._lap()
+
+    def validated(self) -> None:
+        """One more validation is done."""
+        self._validations += 1
+        self._validating += self._lap()
+
+    def left(self) -> float:
+        """Seconds."""
+        remaining = self._steps - self._step
+        validations = -(-self._steps // self._every) - self._step // self._every if remaining else 0
+        each = self._validating / self._validations if self._validations else 0.0
+        return remaining * self._training / max(1, self._taken) + validations * each
+
+    def _lap(self) -> float:
+        before, self._at = self._at, time.monotonic()
+        return self._at - before
+
+
 def _finished(
     options: TrainOptions, plan: Plan, catalog: Catalog, averaged: nn.Module, hardware: Hardware, listener: Listener
 ) -> ModelCard:
@@ -159,11 +195,15 @@ def _finished(
     how = {"seed": plan.recipe.seed, "fewest_present": plan.recipe.fewest_present}
     found = calibrate(network, card, plan.validation, hardware, how, options.folder).calibration
     listener.calibrated(replace(card, gate=found.gate), found)
-    card = replace(card, gate=found.gate, training=training_record(options, plan, hardware, found.reason))
     settings = PredictSettings(device=str(hardware.device), precision=hardware.precision)  # type: ignore[arg-type]
     held = {"test": plan.test, "validation": plan.validation}
+    card = replace(card, gate=found.gate)
     metrics = {name: measure(network, card, examples, settings) for name, examples in held.items() if examples}
-    return save_model_folder(options.folder, replace(card, metrics=metrics), state)
+    warnings = never_predicted(metrics)
+    for text in warnings:
+        listener.warned(text)
+    training = training_record(options, plan, hardware, found.reason, warnings)
+    return save_model_folder(options.folder, replace(card, metrics=metrics, training=training), state)
 
 
 def _slim(network: nn.Module, card: ModelCard, catalog: Catalog) -> nn.Module:
@@ -174,7 +214,9 @@ def _slim(network: nn.Module, card: ModelCard, catalog: Catalog) -> nn.Module:
     return slimmed(network, slim, card)
 
 
-def training_record(options: TrainOptions, plan: Plan, hardware: Hardware, no_gate: str) -> Mapping[str, Any]:
+def training_record(
+    options: TrainOptions, plan: Plan, hardware: Hardware, no_gate: str, warnings: Sequence[str]
+) -> Mapping[str, Any]:
     """What the card says about how it was made; JSON values only."""
     record: dict[str, Any] = {
         **plan.card.training,
@@ -190,4 +232,6 @@ def training_record(options: TrainOptions, plan: Plan, hardware: Hardware, no_ga
         record["from"] = plan.start
     if no_gate:
         record["no_gate"] = no_gate
+    if warnings:
+        record["warnings"] = list(warnings)
     return json.loads(json.dumps(record))  # type: ignore[no-any-return]

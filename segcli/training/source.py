@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from segcli.training.layout import Layout
 from segcli.training.pairing import DICOM, Pair, find_pairs
 
 GREY = ("grey",)
+Choose: TypeAlias = Callable[[Sequence[Pair], Mapping[str, str]], Sequence[Pair]]
+"""All pairs and their groups → the pairs to read."""
 BYTES_A_PIXEL = 8
 """Of one channel: as stored, and float32 on the network's grid."""
 
@@ -27,9 +30,11 @@ def read_all(
     channels: tuple[str, ...] | None,
     groups: Callable[[Sequence[str]], Mapping[str, str]],
     told: Callable[[int, int], None] = lambda *_: None,
+    chosen: Choose = lambda pairs, _: pairs,
 ) -> tuple[list[Example], Layout]:
     """All examples, and the layout with its channels named. ``channels``: as asked for, instead of the layout's.
 
+    ``groups``: names of cases → their groups. ``chosen``: which of the pairs are read.
     Raises UsageError naming what is missing, does not fit or cannot be read.
     """
     if channels is not None:
@@ -37,10 +42,10 @@ def read_all(
             raise UsageError(f"--channels names {len(channels)}, dataset.json has {len(layout.channels)}")
         layout = replace(layout, channels=channels)
     with Readers(max(1, min(4, (os.cpu_count() or 2) - 1))) as readers:
-        pairs = find_pairs(layout, readers)
+        pairs: Sequence[Pair] = find_pairs(layout, readers)
+        grouped = groups([pair.name for pair in pairs])
+        pairs = chosen(pairs, grouped)
         _check_memory(pairs)
-        names = [pair.name for pair in pairs]
-        grouped = groups(names)
 
         def read(wanted: tuple[str, ...] | None) -> list[Example]:
             return read_examples(

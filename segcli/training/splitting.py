@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segcli.errors import UsageError
+from segcli.regular_file import read_regular
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def groups_from_file(names: Sequence[str], path: Path) -> dict[str, str]:
     Raises UsageError for a file that is neither, or that does not name one of the cases.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
         listed = _json_groups(text) if path.suffix.lower() == ".json" else _csv_groups(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"--groups {path}: cannot be read as case,group lines or a JSON object: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -65,6 +65,30 @@ def lost_to_gate(without: Masks, gated: Masks, examples: Sequence[Example], card
                 lost += int((right & (other != label.value)).sum())
         shares[label.name] = rounded(lost / max(1, found))
     return shares
+
+
+def never_predicted(metrics: Mapping[str, Any]) -> list[str]:
+    """A sentence for each label that the held-out cases hold and no mask of the network does, or that none holds.
+
+    ``metrics``: part → gate setting → summary, as :func:`measure` gives them; the last setting is the one predict uses.
+    """
+    found: dict[str, list[str]] = {}
+    held: dict[str, int] = {}
+    for part, settings in metrics.items():
+        for label, each in settings[list(settings)[-1]]["labels"].items():
+            holding = each["cases_with_label"]
+            held[label] = held.get(label, 0) + holding
+            if holding and each["missed_cases"] == holding and not each["false_positive_cases"]:
+                found.setdefault(label, []).append(f"{holding} {part} case{'s' if holding > 1 else ''}")
+    never = [
+        f"the label {label!r} is never predicted, and {' and '.join(where)} hold it: the model does not find it yet; "
+        "train longer (--steps) or on more cases"
+        for label, where in found.items()
+    ]
+    unknown = [label for label, count in held.items() if not count]
+    return never + [
+        f"no validation or test case holds the label {label!r}: how well it is found is unknown" for label in unknown
+    ]
 
 
 def measure(

@@ -88,8 +88,10 @@ def test_too_few_slices_leave_everything_as_it_is(place: Path, capsys: pytest.Ca
     before = (place / "brighter/config.json").read_bytes()
     assert run(["calibrate", str(place / "brighter"), str(few)]) == 2
     told = capsys.readouterr()
-    assert "no empty filter: 80 slices with a label, 200 are needed" in told.out
+    assert "Empty filter not calibrated (needs 200 labelled slices, found 80)" in told.out
     assert (place / "brighter/config.json").read_bytes() == before
     assert run(["calibrate", str(place / "model"), str(few), "-o", str(place / "none"), "--or-none"]) == 0
     card = json.loads((place / "none/config.json").read_text())
-    assert "empty_filter" not in card and card["training"]["calibration"]["no_gate"].startswith("no empty filter")
+    assert "empty_filter" not in card and card["training"]["calibration"]["no_gate"].startswith(
+        "Empty filter not calibrated"
+    )

@@ -56,6 +56,27 @@ def test_a_few_steps_learn_bright_squares() -> None:
     assert not averaged.training
 
 
+def test_the_averaged_weights_of_a_short_run_have_left_the_random_ones_behind() -> None:
+    # at the decay of long runs 60 steps would leave three quarters of the first weights in the average
+    _, averaged = run(replace(RECIPE, steps=60, average=0.995))
+    (case,) = bright_squares()
+    with torch.inference_mode():
+        found = averaged(torch.from_numpy(case.units)).argmax(1).numpy() == 1
+    overlap = 2 * (found & (case.labels == 1)).sum() / (found.sum() + (case.labels == 1).sum())
+    assert overlap > 0.8
+
+
+def test_the_average_is_the_one_written_down() -> None:
+    network, seen = fresh(), []
+    train(network, bright_squares(), SHORT, lambda *_: seen.append(network.get_parameter("head.bias").detach().clone()))
+    expected = seen[0]
+    for update, weights in enumerate(seen[1:], start=1):
+        kept = min(SHORT.average, (1 + update) / (10 + update))
+        expected = kept * expected + (1 - kept) * weights
+    averaged = run(SHORT)[1].get_parameter("head.bias")
+    torch.testing.assert_close(averaged.detach(), expected)
+
+
 def test_the_same_seed_repeats_the_run() -> None:
     first, again = run(SHORT), run(SHORT)
     assert first[0] == again[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -26,7 +28,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     nnunet_set(folder / "set", 6)
     command = ["train", str(folder / "set"), "-m", "unet3p", "-o", str(folder / "model"), *TINY]
-    assert run([*command, "--group-pattern", r"\d+", "--validate-every", "3", "--deep-supervision"]) == 0
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert run([*command, "--group-pattern", r"\d+", "--validate-every", "3", "--deep-supervision"]) == 0
+    (folder / "stderr.txt").write_text(said.getvalue())
     return folder
 
 
@@ -37,10 +41,28 @@ def test_the_model_folder_tells_how_it_was_made(trained: Path) -> None:
     assert sorted(split["train"] + split["validation"] + split["test"]) == [f"00{n}" for n in range(1, 7)]
     assert (len(split["validation"]), len(split["test"])) == (1, 1)
     assert card["training"]["recipe"]["steps"] == 6
-    assert card["training"]["no_gate"].startswith("no gate: 3 positive crops")
+    assert card["training"]["no_gate"] == (
+        "Gate not calibrated (needs 200 labelled crops, found 3). The model is complete."
+    )
     assert card["gate"] is None
     assert card["metrics"]["test"]["no_gate"]["slices"]["empty"] == 3
     assert load_file(trained / "model/model.safetensors")["heads.0.weight"].dtype == np.float16
+
+
+def test_a_label_that_is_never_predicted_is_said_loudly_and_stands_in_the_card(trained: Path) -> None:
+    card = json.loads((trained / "model/config.json").read_text())
+    labels = card["metrics"]["test"]["no_gate"]["labels"]
+    assert labels["core"]["missed_cases"] == labels["core"]["cases_with_label"] == 1  # six steps: it finds nothing yet
+    warning = next(text for text in card["training"]["warnings"] if "'core' is never predicted" in text)
+    assert "1 test case and 1 validation case hold it" in warning
+    assert f"WARNING: {warning}" in (trained / "stderr.txt").read_text()
+
+
+def test_a_label_that_no_held_out_case_holds_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nnunet_set(tmp_path / "set", 3, labels={"background": 0, "square": 1, "core": 2, "unseen": 3})
+    command = ["train", str(tmp_path / "set"), "-m", "unet", "-o", str(tmp_path / "model"), *TINY, "--steps", "1"]
+    assert run(command) == 0
+    assert "no validation or test case holds the label 'unseen'" in capsys.readouterr().err
 
 
 def test_curves_lie_beside_it_as_numbers_and_pictures(trained: Path) -> None:
@@ -89,7 +111,7 @@ def test_calibrate_leaves_a_model_alone_where_no_gate_is_found(
     arguments = ["calibrate", str(trained / "model"), str(trained / "set"), "--group-pattern", r"\d+"]
     assert run([*arguments, "-o", str(trained / "again")]) == 2
     both = capsys.readouterr()
-    assert "18 positive crops of a label, 200 are needed" in both.out
+    assert "Gate not calibrated (needs 200 labelled crops, found 18). The model is complete." in both.out
     assert "nothing was changed" in both.err
     assert not (trained / "again/config.json").exists()
     assert run([*arguments, "-o", str(trained / "none"), "--or-none", "--part", "validation"]) == 0
