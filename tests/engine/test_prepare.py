@@ -1,7 +1,10 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segcli.contract import Intensity, Label, ModelCard
 from segcli.engine.prepare import prepare
@@ -45,6 +48,21 @@ def test_all_48_orientations_reach_the_network_alike_and_come_back(orientation):
     assert (np.abs(np.diff(z, axis=0)) == 1).all()  # a 2-D network does not care which slice comes first
     for source, p in zip(world, prepared, strict=True):
         assert np.array_equal(p.turn.undo(p.source.pixels[:, 0]), source)
+
+
+@given(st.sampled_from(ORIENTATIONS), st.sampled_from(ORIENTATIONS))
+def test_a_three_dimensional_network_meets_every_axis_as_its_card_says(source, wanted):
+    """A voxel's value is its place along one direction of space; it grows along the axis of that letter."""
+    three = card(spatial_dims=3, tile=(16,) * 3, overlap=(4,) * 3, margin=(0,) * 3, spacing=(1.0,) * 3)
+    part = image(source)
+    index = np.stack(np.meshgrid(*map(np.arange, (3, 4, 5)), indexing="ij"))
+    steps = np.array(part.geometry.axes)[::-1]
+    valid = index[0] + index[1] > 1
+    for axis, letter in enumerate(wanted[::-1]):
+        place = np.tensordot(steps @ LETTERS[letter], index, axes=1)
+        prepared = prepare(Image(place[:, np.newaxis], part.geometry, valid), replace(three, orientation=wanted), None)
+        assert (np.diff(prepared.source.pixels[:, 0], axis=axis) == 1).all()
+        assert np.array_equal(prepared.turn.undo(prepared.source.valid), valid)
 
 
 def test_coarse_slices_are_not_sliced_anew():

@@ -106,6 +106,38 @@ def test_more_context_than_slices_repeats_the_edge():
     assert np.array_equal(mask, above - 100 > 100 - below)
 
 
+class Half(nn.Module):
+    """The label where the network is shown more than 0.5."""
+
+    multiple, offset = 1, 0
+
+    def forward(self, x):
+        return torch.cat([0.5 - x, x - 0.5], dim=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["window", "zscore", "percentile"]), st.sampled_from(["case", "slice"]),
+    st.integers(-2000, 3000), st.integers(1, 2000), st.integers(0, 99),
+)  # fmt: skip
+def test_intensities_of_any_place_and_width(kind, scope, low, width, seed):
+    pixels = np.random.default_rng(seed).integers(low - width, low + 2 * width + 1, (3, 1, 7, 9)).astype(np.int16)
+    pixels[1] += 50
+    given = {
+        "window": {"low": float(low), "high": float(low + width)},
+        "zscore": {"mean": float(low), "std": float(width)},
+        "percentile": {"low": 20.0, "high": 70.0},
+    }[kind]
+    half = np.full((3, 1, 1), low + width / 2)
+    if kind == "percentile":
+        axes = (2, 3) if scope == "slice" else (0, 1, 2, 3)
+        half[:] = np.percentile(pixels, (20, 70), axis=axes, keepdims=True).mean(axis=0).reshape(-1, 1, 1)
+    values = pixels[:, 0]
+    sure = np.abs(values - half) > 1e-3 * width
+    mask = one(Half(), Image(pixels), card(intensity=Intensity(kind, scope, **given))).masks[0].pixels > 0
+    assert np.array_equal(mask[sure], (values > half)[sure])
+
+
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.float64])
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_an_offset_beyond_float32_does_not_take_the_image_with_it(dtype, spatial_dims):
