@@ -12,8 +12,10 @@ import click
 import rich.box
 import rich.console
 from rich.table import Table
+from rich.text import Text
 
 from segcli.cli.options import plugins_option
+from segcli.cli.terminal import printable, say
 from segcli.cli.train_options import NamedLabel
 from segcli.errors import UsageError
 
@@ -22,6 +24,23 @@ if TYPE_CHECKING:
 
 LOG_WIDTH = 140
 _THERE = click.Path(path_type=Path, exists=True)
+
+
+class MappedLabel(click.ParamType[tuple[int, int]]):
+    """``NUMBER=OTHER``."""
+
+    name = "NUMBER=OTHER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Text → pair."""
+        if isinstance(value, tuple):
+            return value
+        number, _, other = str(value).partition("=")
+        if not all(text.isascii() and text.isdecimal() and int(text) <= 65535 for text in (number, other)):
+            self.fail(f"{value!r} is not NUMBER=OTHER with numbers of labels, e.g. 255=1", param, ctx)
+        if int(number) == 0:
+            self.fail(f"{value!r}: 0 is background, and stays it", param, ctx)
+        return int(number), int(other)
 
 
 @click.command()
@@ -35,6 +54,13 @@ _THERE = click.Path(path_type=Path, exists=True)
 @click.option("--no-surface", is_flag=True, help="No HD95 and NSD.")
 @click.option("-m", "--model", help="Model folder or name whose card names the labels.")
 @click.option("--label", "labels", type=NamedLabel(), multiple=True, help="Name of a label; may be repeated.")
+@click.option(
+    "--map",
+    "mapped",
+    type=MappedLabel(),
+    multiple=True,
+    help="Count a number as another on both sides, e.g. 255=1; 0: as background; may be repeated.",
+)
 @click.option("--only-predicted", is_flag=True, help="References without a prediction are left out, not failed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--log-paths", is_flag=True, help="Names of cases also where the output is not a terminal.")
@@ -55,13 +81,24 @@ def evaluate(
     are empty, which are never dropped.
     """
     from segcli.evaluation import evaluate as room  # noqa: PLC0415 - `segcli --help` stays light
-    from segcli.evaluation import plots, surfaces, tables  # noqa: PLC0415
+    from segcli.evaluation import mapping, plots, surfaces, tables  # noqa: PLC0415
 
     if not no_surface and not surfaces.is_available():
         raise UsageError(surfaces.MISSING)
-    names = {**_names(references, how["model"], how["plugins_only"]), **dict(how["labels"])}
+    given = dict(how["labels"])
+    numbers = mapping.renumbering(how["mapped"], given)
+    stated = _names(references, how["model"], how["plugins_only"])
+    names = {**{value: name for value, name in stated.items() if value not in numbers.table}, **given}
+    if len(set(names.values())) < len(names):
+        raise UsageError("two labels have the same name: give each one of its own with --label")
     options = room.EvaluateOptions(
-        predictions, references, how["ungated"], None if no_surface else tolerance, names, how["only_predicted"]
+        predictions,
+        references,
+        how["ungated"],
+        None if no_surface else tolerance,
+        names,
+        how["only_predicted"],
+        numbers,
     )
     found = room.evaluate(options)
     named = log_paths or sys.stdout.isatty()
@@ -69,6 +106,9 @@ def evaluate(
         click.echo(json.dumps({**found.summary(), "failed_cases": _reasons(found, named)}, indent=1))
     else:
         _show(found, named)
+        if not named:
+            table = "-o writes a cases.csv that" if output is None else "cases.csv in the output folder"
+            say(f"{table} tells which case is which; --log-paths shows their names here")
     if output is not None:
         tables.write_tables(output, found)
         if plots.can_plot():
@@ -102,30 +142,30 @@ def _show(found: Evaluation, named: bool) -> None:
     console.print(_label_table(summary))
     console.print(_empty_table(summary))
     for label, share in summary.get("found_pixels_lost_to_gate", {}).items():
-        console.print(f"rightly found pixels of {label} lost to the gate: {share:.3%}", markup=False)
+        console.print(_shown(f"rightly found pixels of {label} lost to the gate: {share:.3%}"))
     for name, reason in _reasons(found, named).items():
-        console.print(f"failed {name}: {reason}", style="red", markup=False)
-    for note in dict.fromkeys(note for case in found.cases for note in case.notes):
-        console.print(f"note: {note}", style="yellow", markup=False)
+        console.print(_shown(f"failed {name}: {reason}", style="red"))
+    for note in (*found.notes, *dict.fromkeys(note for case in found.cases for note in case.notes)):
+        console.print(_shown(f"note: {note}", style="yellow"))
     counts = f"{len(found.cases)} scored, {len(found.failed)} failed"
     if found.left_out:
         counts += f", {found.left_out} references without a prediction left out"
     if found.unused:
         counts += f", {found.unused} predictions without a reference"
-    console.print(counts, markup=False)
+    console.print(_shown(counts))
 
 
 def _case_table(found: Evaluation, named: bool) -> Table:
     table = Table(box=rich.box.SIMPLE_HEAD)
     for heading in ("case", "label", "Dice", "IoU", "HD95", "NSD", "predicted", "reference", "FP slices"):
         table.add_column(heading, justify="left" if heading in ("case", "label") else "right")
-    for number, case in enumerate(found.cases, start=1):
+    for case in found.cases:
         empty = case.slice_reference == 0
         false = f"{int((case.slice_predicted[empty] > 0).sum())}/{int(empty.sum())}"
         for index, (label, score) in enumerate(case.labels.items()):
             table.add_row(
-                "" if index else rich.markup.escape(case.name if named else f"case {number}"),
-                rich.markup.escape(label),
+                "" if index else _shown(case.name if named else case.id),
+                _shown(label),
                 _number(score.dice),
                 _number(score.iou),
                 _number(score.hd95),
@@ -146,7 +186,7 @@ def _label_table(summary: Mapping[str, Any]) -> Table:
         for label, each in found["labels"].items():
             table.add_row(
                 name,
-                rich.markup.escape(label),
+                _shown(label),
                 str(each["cases_with_label"]),
                 *(_number(each[key]) for key in ("dice", "dice_worst", "dice_with_empty", "iou", "hd95", "nsd")),
                 f"{each['missed_cases']}/{each['cases_with_label']}",
@@ -185,10 +225,11 @@ def _sets(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reasons(found: Evaluation, named: bool) -> dict[str, str]:
-    return {
-        name if named else f"reference {number}": reason
-        for number, (name, reason) in enumerate(found.failed.items(), start=1)
-    }
+    return {name if named else found.ids[name]: reason for name, reason in found.failed.items()}
+
+
+def _shown(text: str, style: str = "") -> Text:
+    return Text(printable(text), style)
 
 
 def _number(value: float | None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segcli.cli.options import plugins_option
+from segcli.cli.terminal import printable, say
 from segcli.cli.train_options import split_up, train_options
 from segcli.training.options import TrainOptions
 
@@ -70,12 +71,12 @@ def train(
     try:
         written = run_training(options, catalog, hardware, TrainingConsole(quiet), lambda: bool(heard))
     except StoppedError as error:
-        click.echo(f"segcli: {error}", err=True)
+        say(f"segcli: {error}", err=True)
         return 128 + heard[0]
     if not can_plot():
-        click.echo(MISSING)
+        say(MISSING)
     show_metrics(written)
-    click.echo(f"segcli predict INPUT --model {_as_model(output)}")
+    say(f"segcli predict INPUT --model {_as_model(output)}")
     return 0
 
 
@@ -85,7 +86,7 @@ def show_metrics(card: ModelCard) -> None:
         for name, found in settings.items():
             labels = ", ".join(f"{label} {_number(each['dice'])}" for label, each in found["labels"].items())
             slices = found["slices"]
-            click.echo(
+            say(
                 f"{part}, {name.replace('_', ' ')}: Dice {_number(found['dice'])} ({labels}); "
                 f"false positives on {slices['empty_with_false_positive']} of {slices['empty']} empty slices; "
                 f"labelled slices missed {slices['missed']} of {slices['with_label']}"
@@ -124,9 +125,9 @@ class TrainingConsole:
             f"{hardware.device} in {hardware.precision}",
         }
         for name, text in lines.items():
-            click.echo(f"{name:<10}{text}")
+            say(f"{name:<10}{text}")
         for note in plan.notes:
-            click.echo(f"note      {note}")
+            say(f"note      {note}")
 
     def progressed(self, progress: Progress) -> None:
         """One step more."""
@@ -147,9 +148,10 @@ class TrainingConsole:
         if self._quiet:
             return
         labels = ", ".join(f"{label} {_number(dice)}" for label, dice in row.by_label.items())
-        click.echo(
-            ("\r" if self._terminal else "")
-            + f"step {row.step}: loss {row.loss:.4f}, validation Dice {_number(row.dice)} ({labels}), "
+        if self._terminal:
+            click.echo("\r", nl=False)
+        say(
+            f"step {row.step}: loss {row.loss:.4f}, validation Dice {_number(row.dice)} ({labels}), "
             f"specificity {_number(row.specificity)} and sensitivity {_number(row.sensitivity)} over slices"
         )
 
@@ -159,7 +161,7 @@ class TrainingConsole:
 
     def warned(self, text: str) -> None:
         """On stderr, so that it is seen with --quiet and in a log that keeps errors only."""
-        click.secho(f"segcli: WARNING: {text}", err=True, fg="red", bold=True)
+        click.secho(f"segcli: WARNING: {printable(text)}", err=True, fg="red", bold=True)
 
 
 def show_gate(card: ModelCard, calibration: Calibration) -> None:
@@ -169,27 +171,27 @@ def show_gate(card: ModelCard, calibration: Calibration) -> None:
         _show_filter(card, empty_filter)
         return
     if gate is None:
-        click.echo(calibration.reason)
+        say(calibration.reason)
         return
     for index, label in enumerate(card.labels):
-        click.echo(
+        say(
             f"gate {label.name}: threshold {gate.threshold[index]:g} keeps {gate.sensitivity[index]:.2%} of "
             f"{gate.positives[index]} positive tiles of {gate.patients[index]} groups "
             f"(95 % lower bound {gate.lower_bound[index]:.2%} if tiles were independent), AUROC {gate.auroc[index]:.4f}"
         )
-    click.echo(f"gate: {gate.gated_empty:.0%} of empty tiles skip the decoder")
+    say(f"gate: {gate.gated_empty:.0%} of empty tiles skip the decoder")
 
 
 def _show_filter(card: ModelCard, found: EmptyFilter) -> None:
     unit = "slices" if card.spatial_dims == 2 else "stacks"
     for index, label in enumerate(card.labels):
-        click.echo(
+        say(
             f"empty filter {label.name}: threshold {found.threshold[index]:g} on the mean of the {found.top_k} highest "
             f"probabilities keeps {found.sensitivity[index]:.2%} of {found.positives[index]} {unit} with it, of "
             f"{found.patients[index]} groups (95 % lower bound {found.lower_bound[index]:.2%} if {unit} were "
             f"independent), AUROC {found.auroc[index]:.4f}"
         )
-    click.echo(f"empty filter: {found.emptied_empty:.0%} of empty {unit} lose every label; no computing is saved")
+    say(f"empty filter: {found.emptied_empty:.0%} of empty {unit} lose every label; no computing is saved")
 
 
 def _listen() -> list[int]:
@@ -200,7 +202,7 @@ def _listen() -> list[int]:
         if numbers:
             raise SystemExit(128 + number)
         numbers.append(number)
-        click.echo("segcli: writing a checkpoint; once more to stop at once", err=True)
+        say("segcli: writing a checkpoint; once more to stop at once", err=True)
 
     signal.signal(signal.SIGINT, heard)
     signal.signal(signal.SIGTERM, heard)

@@ -16,6 +16,8 @@ SOURCES = "sources"
 RELATIVE, ABSOLUTE = 1e-3, 1e-2
 SMALLEST_STEP = 1e-3
 """mm; closer positions are the same one."""
+MOST_SLICES = 20_000
+"""Of a stack that is laid out by positions or by what a report says: more are a mistake in one of them."""
 LARGEST_OFF = 0.1
 """Share of a step by which a regular slice may be off its place."""
 
@@ -102,7 +104,7 @@ def _order(*masks: LabelMap) -> tuple[dict[tuple[Any, ...], int], float | None]:
     gap = float(steps.min()) if len(steps) and steps.min() > SMALLEST_STEP else None
     if gap is not None:
         exact = (values - values[0]) / gap
-        if np.abs(exact - exact.round()).max() < LARGEST_OFF:
+        if np.abs(exact - exact.round()).max() < LARGEST_OFF and exact.max() < MOST_SLICES:
             indices = [int(place) for place in exact.round()]
     known = all(_heights(mask) for mask in masks if len(mask.pixels))
     return dict(zip(ordered, indices, strict=True)), gap if known else None

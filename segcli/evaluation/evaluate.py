@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 
 from segcli.errors import SegcliError
 from segcli.evaluation.align import Aligned, align
+from segcli.evaluation.mapping import Renumbering, hint
 from segcli.evaluation.pairs import MaskPair, pair_masks
+from segcli.evaluation.run_report import run_report
 from segcli.evaluation.scores import CaseScore, LabelScore, score_case
 from segcli.evaluation.summary import rounded, summarise
 from segcli.evaluation.surfaces import with_surfaces
@@ -23,7 +24,7 @@ from segcli.formats.readers import Readers
 class EvaluateOptions:
     """``ungated``: predictions of the same cases made with ``--gate off``. ``tolerance``: of NSD in mm, None for no
     distances at all. ``labels``: number → name, as far as known. ``only_predicted``: references without a prediction
-    are left out (and counted) instead of failing.
+    are left out (and counted) instead of failing. ``renumbering``: numbers that count as others.
     """
 
     predictions: Path
@@ -32,12 +33,15 @@ class EvaluateOptions:
     tolerance: float | None = 1.0
     labels: Mapping[int, str] = field(default_factory=dict)
     only_predicted: bool = False
+    renumbering: Renumbering = field(default_factory=Renumbering)
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """``failed``: name → reason. ``left_out``: references without a prediction, where that was allowed; ``unused``:
-    predictions without a reference. ``ungated``: the same cases without the gate.
+    predictions without a reference. ``ungated``: the same cases without the gate. ``ids``: name of each reference →
+    what it is called where names may not be shown: the case id of the report beside the predictions, else a number.
+    ``notes``: what must be told about all of it.
     """
 
     cases: tuple[CaseScore, ...]
@@ -47,6 +51,8 @@ class Evaluation:
     ungated: tuple[CaseScore, ...] | None
     lost: Mapping[str, float] | None
     gated_tiles: float | None
+    ids: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -64,16 +70,20 @@ class Evaluation:
         if self.ungated is not None:
             found["without_gate"] = summarise(self.ungated)
             found["found_pixels_lost_to_gate"] = dict(self.lost or {})
+        if self.notes:
+            found["notes"] = list(self.notes)
         return found
 
 
 def evaluate(options: EvaluateOptions, told: Callable[[int, int], None] = lambda *_: None) -> Evaluation:
-    """Score every reference. Raises UsageError if a folder holds no masks or names repeat."""
+    """Score every reference. Raises UsageError if a folder holds no masks, names repeat, or a mapped number is none."""
     run = run_report(options.predictions)
     cases: list[CaseScore] = []
     ungated: list[CaseScore] = []
     failed: dict[str, str] = {}
     lost: dict[str, list[int]] = {}
+    ids: dict[str, str] = {}
+    seen: tuple[set[int], set[int]] = (set(), set())
     left_out = 0
     with Readers(1) as readers:
         pairs, unused = pair_masks(options.predictions, options.references, readers)
@@ -81,21 +91,28 @@ def evaluate(options: EvaluateOptions, told: Callable[[int, int], None] = lambda
         if options.ungated is not None:
             others = {pair.name: pair for pair in pair_masks(options.ungated, options.references, readers)[0]}
         for done, pair in enumerate(pairs, start=1):
+            ids[pair.name] = run.id_of(pair) or f"case {done}"
             if pair.prediction is None and options.only_predicted:
                 left_out += 1
                 continue
             try:
                 slices = run.slices_of(pair)
-                parts = _aligned(pair, readers, slices)
-                free = _aligned(others[pair.name], readers, slices) if others else None
+                parts = _aligned(pair, readers, slices, options.renumbering)
+                free = _aligned(others[pair.name], readers, slices, options.renumbering) if others else None
             except SegcliError as error:
                 failed[pair.name] = str(error)
                 continue
-            cases += _scored(pair.name, parts, options)
+            cases += _scored(pair.name, ids[pair.name], parts, options)
+            for part in parts:
+                seen[0].update(np.unique(part.predicted).tolist())
+                seen[1].update(np.unique(part.reference).tolist())
             if free is not None:
-                ungated += _scored(pair.name, free, options)
+                ungated += _scored(pair.name, ids[pair.name], free, options)
                 _count_lost(lost, parts, free, options.labels)
             told(done, len(pairs))
+    if not failed:
+        options.renumbering.refuse_unseen()
+    note = hint(*seen, options.labels)
     names = list(dict.fromkeys([*options.labels.values(), *(name for case in cases + ungated for name in case.labels)]))
     return Evaluation(
         cases=tuple(_completed(case, names) for case in cases),
@@ -105,63 +122,37 @@ def evaluate(options: EvaluateOptions, told: Callable[[int, int], None] = lambda
         ungated=tuple(_completed(case, names) for case in ungated) if others else None,
         lost={name: rounded(n / max(1, of)) for name, (n, of) in lost.items()} if others else None,
         gated_tiles=run.gated,
+        ids=ids,
+        notes=() if note is None else (note,),
     )
 
 
-@dataclass(frozen=True)
-class RunReport:
-    """What the reports beside the predictions say: slices of each image by output path, share of tiles gated."""
-
-    slices: Mapping[str, int]
-    gated: float | None
-
-    def slices_of(self, pair: MaskPair) -> int | None:
-        """Number of slices of the image; None if no report names the mask."""
-        if pair.prediction is None:
-            return None
-        name = str(pair.prediction.path)
-        return next((count for output, count in self.slices.items() if name.endswith("/" + output)), None)
-
-
-def run_report(folder: Path) -> RunReport:
-    """The ``report*.json`` in ``folder``; masks of another program have none."""
-    slices: dict[str, int] = {}
-    tiles = gated = 0
-    for path in sorted(folder.glob("report*.json")) if folder.is_dir() else []:
-        try:
-            for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
-                if case.get("output") and case.get("shape"):
-                    slices[str(case["output"])] = int(case["shape"][0])
-                tiles += int(case.get("tiles", 0))
-                gated += int(case.get("tiles_gated", 0))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return RunReport(slices, gated / tiles if tiles else None)
-
-
-def _aligned(pair: MaskPair, readers: Readers, slices: int | None) -> list[Aligned]:
+def _aligned(pair: MaskPair, readers: Readers, slices: int | None, numbers: Renumbering) -> list[Aligned]:
     if pair.prediction is None:
         raise MissingPredictionError("there is no prediction for it")
-    predicted = readers.read_labels(pair.prediction.format, pair.prediction.path)
-    return align(predicted, readers.read_labels(pair.reference.format, pair.reference.path), slices)
+    predicted, reference = (
+        numbers.applied(readers.read_labels(mask.format, mask.path)) for mask in (pair.prediction, pair.reference)
+    )
+    return align(predicted, reference, slices)
 
 
 class MissingPredictionError(SegcliError):
     """A reference without a prediction."""
 
 
-def _scored(name: str, parts: list[Aligned], options: EvaluateOptions) -> Iterator[CaseScore]:
+def _scored(name: str, identifier: str, parts: list[Aligned], options: EvaluateOptions) -> Iterator[CaseScore]:
     for number, part in enumerate(parts):
         values = {int(v) for mask in (part.predicted, part.reference) for v in np.unique(mask)} - {0}
         labels = {value: options.labels.get(value, f"label {value}") for value in sorted(values | set(options.labels))}
-        called = name if len(parts) == 1 else f"{name}[{number}]"
+        part_of = "" if len(parts) == 1 else f"[{number}]"
+        called = name + part_of
         score = score_case(called, part.predicted, part.reference, labels, part.voxel)
         if options.tolerance is not None:
             steps = part.spacing or (1.0, 1.0, 1.0)
             masks = (part.predicted, part.reference)
             score = with_surfaces(score, masks, list(labels.items()), steps, options.tolerance)
         notes = part.notes if part.spacing is not None else (*part.notes, "no spacing: distances are in pixels")
-        yield replace(score, notes=notes)
+        yield replace(score, notes=notes, id=identifier + part_of)
 
 
 def _count_lost(

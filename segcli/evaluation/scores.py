@@ -47,7 +47,10 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class CaseScore:
-    """One case. ``slice_predicted``, ``slice_reference``: int ``[slice]``, pixels of any label on each slice."""
+    """One case. ``slice_predicted``, ``slice_reference``: int ``[slice]``, pixels of any label on each slice.
+
+    ``id``: what it is called where its name may not be shown.
+    """
 
     name: str
     labels: Mapping[str, LabelScore]
@@ -55,6 +58,7 @@ class CaseScore:
     slice_reference: NDArray[np.int64]
     voxel: float | None = None
     notes: tuple[str, ...] = field(default=())
+    id: str = ""
 
     @property
     def predicted(self) -> int:

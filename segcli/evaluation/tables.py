@@ -14,7 +14,7 @@ from segcli.plain_text import cell
 
 COLUMNS = (
     "case", "label", "dice", "iou", "hd95", "nsd", "predicted_pixels", "reference_pixels", "predicted_mm3",
-    "reference_mm3", "slices", "empty_slices", "empty_slices_with_false_positive", "empty_image",
+    "reference_mm3", "slices", "empty_slices", "empty_slices_with_false_positive", "empty_image", "id",
 )  # fmt: skip
 
 
@@ -48,6 +48,7 @@ def cases_csv(cases: tuple[CaseScore, ...]) -> str:
                     score.reference,
                     *map(_cell, volumes),
                     *slices,
+                    case.id,
                 ]
             )
     return stream.getvalue()

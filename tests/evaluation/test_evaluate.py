@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -152,3 +153,109 @@ def test_parts_must_agree() -> None:
     mask = LabelMap(np.zeros((1, 4, 4), np.uint8))
     with pytest.raises(UnsupportedError, match="2 parts"):
         align([mask, mask], [mask])
+
+
+def relabelled(folders: Path, name: str, number: int) -> None:
+    """The references of ``folders`` with label ``number`` for 1, in the folder ``name``, where nothing names labels."""
+    for letter, rows in (("a", 4), ("b", 2), ("c", 0)):
+        save(folders / name / f"{letter}.nii.gz", block(rows) * number)
+
+
+def test_labels_that_do_not_meet_are_hinted_at_and_mapped(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    relabelled(folders, "other/labels", 255)
+    command = ["evaluate", str(folders / "with"), str(folders / "other/labels"), "--no-surface"]
+    assert run(command) == 0
+    shown = capsys.readouterr().out
+    assert "predictions hold the label 1, references hold 255: if they mean the same, give --map 255=1" in shown
+    assert run([*command, "--map", "255=1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "notes" not in found
+    assert found["predictions"]["labels"]["label 1"]["dice"] == 0.5  # as with references of the number 1
+    assert run([*command, "--map", "1=255", "--label", "255=tumour", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"]["labels"]["tumour"]["dice"] == 0.5
+
+
+def test_labels_may_be_merged_or_counted_as_background(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    relabelled(folders, "three", 3)
+    both = block(4) * 3
+    both[1, :2, :2] = 2
+    save(folders / "three/a.nii.gz", both)
+    command = ["evaluate", str(folders / "three"), str(folders / "three"), "--no-surface", "--json"]
+    assert run([*command, "--map", "2=300", "--map", "3=300"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["predictions"]["labels"]) == ["label 300"]
+    assert run([*command, "--map", "2=0"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["predictions"]["labels"]) == ["label 3"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--map", "255"], "not NUMBER=OTHER"),
+        (["--map", "255=x"], "not NUMBER=OTHER"),
+        (["--map", "70000=1"], "not NUMBER=OTHER"),
+        (["--map", "-1=1"], "not NUMBER=OTHER"),
+        (["--map", "0=1"], "0 is background"),
+        (["--map", "1=1"], "changes nothing"),
+        (["--map", "2=1", "--map", "2=3"], "2 is mapped to 1 already"),
+        (["--map", "2=1", "--map", "1=3"], "give each its final number"),
+        (["--map", "1=9", "--label", "1=tumour"], "does not occur any more"),
+        (["--map", "254=1"], "no mask holds 254"),
+        (["--label", "1=x", "--label", "2=x"], "two labels have the same name"),
+    ],
+)
+def test_a_senseless_map_is_2(
+    folders: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    command = ["evaluate", str(folders / "with"), str(folders / "labelsTr"), "--no-surface", "-o", str(folders / "o")]
+    assert run([*command, *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (folders / "o").exists()
+
+
+def test_a_log_names_cases_by_the_ids_of_predict_and_says_where_their_names_are(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = [
+        {"output": "b_0000.nii.gz", "id": "0123456789ab", "shape": [3, 8, 8]},
+        {"output": "c_0000.nii.gz", "id": "x"},
+    ]
+    (folders / "with/report.json").write_text(json.dumps({"cases": cases}))
+    (folders / "with/a_0000.nii.gz").unlink()
+    command = ["evaluate", str(folders / "with"), str(folders / "labelsTr"), "--no-surface"]
+    assert run(command) == 1
+    shown = capsys.readouterr().out
+    assert "0123456789ab" in shown and "case 3" in shown  # the third reference, however many failed
+    assert "failed case 1: there is no prediction for it" in shown
+    assert "-o writes a cases.csv that tells which case is which; --log-paths shows" in shown
+    assert run([*command, "-o", str(folders / "out")]) == 1
+    rows = csv.DictReader((folders / "out/cases.csv").read_text().splitlines())
+    assert [(row["case"], row["id"]) for row in rows] == [("b", "0123456789ab"), ("c", "case 3")]
+
+
+def test_pipes_are_passed_over_and_linked_folders_entered(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(folders / "with/report.json")
+    os.mkfifo(folders / "with/pipe.nii.gz")
+    (folders / "elsewhere").mkdir()
+    (folders / "with/b_0000.nii.gz").rename(folders / "elsewhere/b_0000.nii.gz")
+    (folders / "with/linked").symlink_to(folders / "elsewhere")
+    (folders / "elsewhere/round").symlink_to(folders / "with")
+    code, found = evaluated(folders, capsys)
+    assert (code, found["predictions"]["cases"]) == (0, 3)
+
+
+def test_an_accent_is_one_letter_however_it_is_put_together(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(folders / "labelsTr/caf\u00e9.nii.gz", block(1))
+    save(folders / "with/cafe\u0301.nii.gz", block(1))
+    code, found = evaluated(folders, capsys)
+    assert (code, found["predictions"]["cases"]) == (0, 4)
+
+
+def test_a_report_that_announces_a_billion_slices_is_not_believed(folders: Path) -> None:
+    from segcli.evaluation.run_report import run_report  # noqa: PLC0415
+
+    cases = [{"output": "a.dcm", "shape": [10**9, 8, 8]}, {"output": "b.dcm", "shape": [7, 8, 8]}]
+    (folders / "with/report.json").write_text(json.dumps({"cases": cases}))
+    assert dict(run_report(folders / "with").slices) == {"b.dcm": 7}
+    near_and_far = seg(["a", "b", "c"], [0.0, 0.002, 5000.0], 1)
+    (found,) = align([near_and_far], [near_and_far])
+    assert len(found.predicted) == 3
