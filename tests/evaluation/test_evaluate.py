@@ -176,11 +176,11 @@ def test_labels_that_do_not_meet_are_hinted_at_and_mapped(folders: Path, capsys:
 
 
 def test_labels_may_be_merged_or_counted_as_background(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    relabelled(folders, "three", 3)
+    relabelled(folders, "other/three", 3)
     both = block(4) * 3
     both[1, :2, :2] = 2
-    save(folders / "three/a.nii.gz", both)
-    command = ["evaluate", str(folders / "three"), str(folders / "three"), "--no-surface", "--json"]
+    save(folders / "other/three/a.nii.gz", both)
+    command = ["evaluate", *2 * [str(folders / "other/three")], "--no-surface", "--json"]
     assert run([*command, "--map", "2=300", "--map", "3=300"]) == 0
     assert list(json.loads(capsys.readouterr().out)["predictions"]["labels"]) == ["label 300"]
     assert run([*command, "--map", "2=0"]) == 0
