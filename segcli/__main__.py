@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import sys
 
-from segcli.cli.main import run
+from segcli.cli.main import BUG, run
+from segcli.plugin_guard import exits_told
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name or "mm³" in a Latin-1 or ASCII log ends no run
+    exits_told(BUG)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
-from segcli.contract import API_VERSION, ENTRY_POINT_GROUP, ModelPlugin
-from segcli.errors import PluginError
+from segcli.contract import API_VERSION, ENTRY_POINT_GROUP, ModelCard, ModelPlugin, Network
+from segcli.errors import ModelError, PluginError, one_line
 from segcli.plugin_guard import guarded
 
 
@@ -27,6 +28,28 @@ class CatalogEntry:
     plugin: ModelPlugin
     origin: str
     notes: tuple[str, ...] = ()
+
+    def build(self, card: ModelCard, notes: list[str] | None = None) -> Any:
+        """A fresh network for the card, a torch module; what building it did to the process is put back and noted.
+
+        Raises ModelError if the plugin refuses the card and PluginError if it fails or builds no network.
+        """
+        did: list[str] = []
+        try:
+            with guarded(did, seeds=False):
+                network = self.plugin.build(card)
+        except ValueError as error:
+            raise ModelError(f"the plugin {self.name!r} refuses the card: {one_line(error)}") from error
+        except Exception as error:
+            whose = f"the plugin {self.name!r} of {self.distribution}"
+            raise PluginError(f"{whose} failed to build: {type(error).__name__}: {one_line(error)}") from error
+        if not isinstance(network, Network):
+            raise PluginError(
+                f"the plugin {self.name!r} built no network of the contract: multiple, offset or forward is missing"
+            )
+        if notes is not None:
+            notes += [f"plugin {self.name!r} of {self.distribution}: {note}" for note in did]
+        return network
 
 
 @dataclass(frozen=True)
@@ -139,18 +162,8 @@ def _load(point: EntryPoint) -> CatalogEntry:
         return CatalogEntry(point.name, summary, distribution, version, default, plugin, point.value, tuple(notes))
     except PluginError:
         raise
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise PluginError(f"{type(error).__name__} on loading{_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    try:
-        text = str(error).splitlines()[0]
-    except Exception:  # noqa: BLE001 - no text, or an error whose own text fails
-        return ""
-    return ": " + "".join(letter for letter in text if letter.isprintable())[:200]
+    except Exception as error:
+        raise PluginError(f"{type(error).__name__} on loading: {one_line(error)}") from error
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

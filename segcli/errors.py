@@ -73,3 +73,15 @@ class SkippedCase(SegcliError):  # noqa: N818 - not an error: the case is left o
     """The file is no image for this model; it is listed as skipped with this reason."""
 
     exit_code = 0
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    """The first line with words in a stranger's error, without escape codes; the name of its class if there is none.
+
+    For errors of plugins and exported files: nothing their text does gets out, not even ``sys.exit`` in ``__str__``.
+    """
+    try:
+        lines = ("".join(filter(str.isprintable, line)).strip() for line in str.__str__(str(error)).splitlines())
+        return next(filter(None, lines))[:most]
+    except BaseException:  # noqa: BLE001 - no text, or one that fails
+        return type(error).__name__

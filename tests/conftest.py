@@ -14,6 +14,12 @@ IDENTITY = ("encoder.levels.0.0.0", "encoder.levels.0.1.0", "merge.3.0.0", "merg
 """The convolutions of U-Net between the input and its head along the uppermost skip."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A warning of a module of the tests is an error, as one of segcli's is (pyproject.toml)."""
+    names = sorted({path.stem for path in Path(__file__).parent.rglob("*.py")})
+    config.addinivalue_line("filterwarnings", f"error:::({'|'.join(names)})$")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c_is_heard() -> None:
     """A shell that starts the tests in the background has SIGINT ignored, and every process inherits that."""

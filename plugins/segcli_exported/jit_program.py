@@ -2,7 +2,8 @@
 
 ``torch.jit.load`` reads the pickles inside with a reader of its own in C++ that knows tensors and the file's own
 TorchScript classes and imports nothing from Python. The program itself may do what TorchScript can, and that includes
-writing files.
+printing, reading and writing files, and running without end. torch advises against TorchScript on every call, with
+another class of warning in every release: files that exist must still run, so nothing of it is passed on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class TorchScriptProgram:
     """Raises RuntimeError if the bytes are no TorchScript."""
 
     def __init__(self, data: bytes) -> None:
-        with _without_deprecation():
+        with warnings.catch_warnings(action="ignore"):
             self._module: Any = torch.jit.load(io.BytesIO(data), map_location="cpu")  # type: ignore[no-untyped-call]
         # a frozen module has no mode any more
         if getattr(self._module, "training", False):
@@ -45,11 +46,6 @@ class _Sign(nn.Module):
 def example_program() -> bytes:
     """The file of the example card."""
     stream = io.BytesIO()
-    with _without_deprecation():
+    with warnings.catch_warnings(action="ignore"):
         torch.jit.save(torch.jit.script(_Sign()), stream)
     return stream.getvalue()
-
-
-def _without_deprecation() -> warnings.catch_warnings[None]:
-    """torch advises against new TorchScript files; those that exist must still run, without a word each time."""
-    return warnings.catch_warnings(action="ignore", category=DeprecationWarning)

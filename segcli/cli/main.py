@@ -18,6 +18,8 @@ from segcli.cli.terminal import say
 from segcli.errors import SegcliError
 
 BUG = 70
+SIGNALLED = (130, 143)
+"""With these a second SIGINT or SIGTERM leaves at once."""
 
 
 COMMANDS = {
@@ -72,7 +74,12 @@ def run(arguments: Sequence[str]) -> int:
     except SegcliError as error:
         say(f"segcli: {error}", err=True)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - a bug must leave as 70, never as 1
+    except SystemExit as leaving:
+        if leaving.code in SIGNALLED:
+            raise
+        say("segcli: a plugin or library left by sys.exit before the command was done", err=True)
+        return BUG
+    except BaseException as error:  # noqa: BLE001 - a bug must leave as 70, never as 1
         say(f"segcli: a bug ended the run: {type(error).__name__}; `segcli -vv ...` shows where", err=True)
         if _verbosity(arguments) >= 2:
             traceback.print_exc(file=sys.stderr)

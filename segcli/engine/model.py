@@ -9,10 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from segcli.catalog import Catalog, CatalogEntry
-from segcli.contract import ModelCard, Network
-from segcli.errors import ModelError, PluginError
+from segcli.contract import ModelCard
+from segcli.errors import ModelError
 from segcli.model_folder import ModelFolder, load_model_folder, load_weights
-from segcli.plugin_guard import guarded
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,9 @@ def load_model(name_or_folder: str, catalog: Catalog) -> LoadedModel:
     plugin = catalog.find(card.plugin)
     notes: list[str] = []
     try:
-        with guarded(notes, seeds=False):
-            network = plugin.plugin.build(card)
-    except ValueError as error:
-        raise ModelError(f"{folder.path}: the plugin {card.plugin!r} refuses the card: {error}") from error
-    except Exception as error:
-        raise PluginError(
-            f"the plugin {card.plugin!r} of {plugin.distribution} failed to build: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(network, Network):
-        raise PluginError(
-            f"the plugin {card.plugin!r} built no network of the contract: multiple, offset or forward is missing"
-        )
+        network = plugin.build(card, notes)
+    except ModelError as error:
+        raise ModelError(f"{folder.path}: {error}") from error
     if any(side < 1 or (side - network.offset) % network.multiple for side in card.tile):
         raise ModelError(
             f"{folder.path}: the card's tile {list(card.tile)} does not fit the network "
@@ -75,5 +65,4 @@ def load_model(name_or_folder: str, catalog: Catalog) -> LoadedModel:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ModelError(f"{folder.path}: the weights do not fit the network: {first[:200]}") from error
-    told = (f"plugin {plugin.name!r} of {plugin.distribution}: {note}" for note in notes)
-    return LoadedModel(card, network.eval(), folder, plugin, (*catalog.notes, *told))
+    return LoadedModel(card, network.eval(), folder, plugin, (*catalog.notes, *notes))

@@ -10,31 +10,37 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from segcli.errors import one_line
+from segcli.plugin_guard.exits import exits_refused, exits_told
 from segcli.plugin_guard.printing import quiet
 from segcli.plugin_guard.settings import Setting, copy_of, process_settings, same
 from segcli.plugin_guard.signals import signals_watched
 from segcli.plugin_guard.torch_import import torch_watched
 
-__all__ = ["guarded"]
+__all__ = ["exits_told", "guarded"]
 
 
 @contextmanager
 def guarded(notes: list[str], *, seeds: bool = True) -> Iterator[None]:
     """Run a plugin's code inside; what it changed or printed is undone and added to ``notes``, one line each.
 
-    ``seeds``: random states too (building a network draws its first weights, which is no offence). A real Ctrl-C still
-    gets out as KeyboardInterrupt; one raised by the plugin itself becomes a RuntimeError.
+    ``seeds``: random states too (building a network draws its first weights, which is no offence). What it raises gets
+    out if it is an Exception; ``sys.exit``, ``os._exit`` and the like become a RuntimeError. A real Ctrl-C gets out as
+    KeyboardInterrupt.
     """
     before = {item.name: (item, copy_of(item.read())) for item in process_settings(seeds=seeds)}
     torch_before: dict[str, tuple[Setting, Any]] = {}
     interrupts: list[int] = []
-    with torch_watched(torch_before, seeds=seeds), signals_watched(notes, interrupts), quiet(notes):
+    with torch_watched(torch_before, seeds=seeds), signals_watched(notes, interrupts), quiet(notes), exits_refused():
         try:
             yield
-        except KeyboardInterrupt:
-            if interrupts:
+        except Exception:
+            raise
+        except BaseException as error:
+            if interrupts and isinstance(error, KeyboardInterrupt):
                 raise
-            raise RuntimeError("it raised KeyboardInterrupt") from None
+            name, text = type(error).__name__, one_line(error)
+            raise RuntimeError(f"it raised {name}" + (f": {text}" if text != name else "")) from None
         finally:
             _restore({**before, **torch_before}, notes)
 

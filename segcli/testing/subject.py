@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segcli.contract import ModelCard, ModelPlugin, Network
+from segcli.plugin_guard import guarded
 
 TOLERANCE = 1e-4
 """Two ways to compute the same may differ by this share of the largest value: float32 sums in another order."""
@@ -50,7 +51,8 @@ class Subject:
         """A network of its own, in eval mode, on the CPU; ``seed`` decides weights that are not loaded."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = self.plugin.build(self.card)
+            with guarded([], seeds=False):
+                network = self.plugin.build(self.card)
         if not isinstance(network, nn.Module):
             raise CheckFailed(f"build() returned {type(network).__name__}, not a torch.nn.Module")
         if self.state is not None:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from segcli.catalog import Catalog, installed_names, load_catalog
 from segcli.contract import ModelPlugin
-from segcli.errors import SegcliError
+from segcli.errors import SegcliError, one_line
 from segcli.model_folder import load_model_folder, load_weights
+from segcli.plugin_guard import guarded
 from segcli.testing import cost, gating, listing, numbers, tiling
 from segcli.testing.subject import CheckFailed, NotApplicable, Note, Subject
 
@@ -74,8 +75,7 @@ def run_check(name: str, subject: Subject) -> Finding:
     except CheckFailed as error:
         return Finding(name, "failed", str(error))
     except Exception as error:  # noqa: BLE001 - the model is a stranger's code
-        first = (str(error).splitlines() or [""])[0][:200]
-        return Finding(name, "failed", f"{type(error).__name__}{': ' + first if first else ''}")
+        return Finding(name, "failed", f"{type(error).__name__}: {one_line(error)}")
     return Finding(name, "warning" if note.warning else "passed", note.text, note.values)
 
 
@@ -99,7 +99,8 @@ def check_plugin(plugin: ModelPlugin, origin: str | None = None) -> Verdict:
         entry = known.models.get(plugin.name)
         origin = entry.origin if entry is not None and entry.plugin is plugin else None
     try:
-        card = plugin.example()
+        with guarded([]):
+            card = plugin.example()
     except Exception as error:  # noqa: BLE001 - the plugin is a stranger's code
         return Verdict(plugin.name, (Finding("card builds", "failed", f"example() raised {type(error).__name__}"),))
     verdict = check_subject(Subject(plugin, card, origin), plugin.name)

@@ -124,7 +124,7 @@ def build(plan: Plan, catalog: Catalog) -> nn.Module:
     if plan.start_folder is not None:
         network = load_model(_as_folder(plan.start_folder), catalog).network
     else:
-        network = _built(plan.card, catalog)
+        network = catalog.find(plan.card.plugin).build(plan.card)
     if not isinstance(network, TrainableNetwork):
         raise ModelError(f"the model {plan.card.plugin!r} cannot be trained: it has no training_outputs")
     return network
@@ -208,30 +208,19 @@ def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> tuple[
 def _first_accepted(card: ModelCard, ours: Sequence[str], catalog: Catalog) -> tuple[ModelCard, Network]:
     """The card with as many of the options nobody asked for as the plugin takes: a stranger's may know none of them.
 
-    Raises UsageError with what the plugin says of the options that were asked for.
+    Raises ModelError with what the plugin says of the options that were asked for, PluginError if it fails.
     """
-    refusal: UsageError | None = None
+    refusal: ModelError | None = None
     for count in range(len(ours) + 1):
         for left_out in itertools.combinations(ours, count):
             kept = {name: value for name, value in card.plugin_options.items() if name not in left_out}
             tried = replace(card, plugin_options=kept)
             try:
-                return tried, _built(tried, catalog)
-            except UsageError as error:
+                return tried, catalog.find(card.plugin).build(tried)
+            except ModelError as error:
                 refusal = error
     assert refusal is not None  # noqa: S101 - the loop ran
     raise refusal
-
-
-def _built(card: ModelCard, catalog: Catalog) -> Any:
-    """A network of the contract, which is a torch module too."""
-    try:
-        network = catalog.find(card.plugin).plugin.build(card)
-    except ValueError as error:
-        raise UsageError(f"the model {card.plugin!r} refuses the card: {error}") from error
-    if not isinstance(network, Network):
-        raise ModelError(f"the model {card.plugin!r} built no network of the contract")
-    return network
 
 
 def _check_labels(card: ModelCard, values: Sequence[int]) -> None:

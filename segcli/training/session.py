@@ -15,7 +15,7 @@ from torch import nn
 
 from segcli.catalog import Catalog
 from segcli.contract import ModelCard
-from segcli.errors import UsageError
+from segcli.errors import ModelError, UsageError
 from segcli.evaluation.summary import summarise
 from segcli.model_folder import CARD_NAME, save_model_folder
 from segcli.settings import PredictSettings
@@ -208,8 +208,8 @@ def _finished(
 
 def _slim(network: nn.Module, card: ModelCard, catalog: Catalog) -> nn.Module:
     try:
-        slim = catalog.find(card.plugin).plugin.build(card)
-    except ValueError:
+        slim = catalog.find(card.plugin).build(card)
+    except ModelError:
         return network
     return slimmed(network, slim, card)
 

@@ -46,7 +46,7 @@ class TwoMaps(Net):
 
 
 def script(network: nn.Module, path: Path) -> Path:
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+    with warnings.catch_warnings(action="ignore"):
         torch.jit.save(torch.jit.script(network), path)
     return path
 
@@ -59,7 +59,7 @@ def trace(network: nn.Module, x: Tensor, path: Path) -> Path:
 
 def run_script(path: Path, x: Tensor) -> Tensor:
     """As somebody without segcli would run it."""
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning), torch.inference_mode():
+    with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         return torch.jit.load(path).eval()(x)
 
 

@@ -66,6 +66,37 @@ class Silent(BaseException):
 raise Silent
 """
 
+QUITS = """
+import os
+try:
+    os._exit(0)  # as if all were done
+except BaseException:
+    import posix
+    posix._exit(0)
+"""
+
+BECOMES_ANOTHER = "import os; os.execvp('true', ['true'])"
+
+MUTE = """
+class Mute(Exception):
+    def __str__(self):
+        raise SystemExit(0)
+raise Mute
+"""
+
+ABANDONS = "raise GeneratorExit"
+
+QUITS_LATER = """
+import os, threading
+timer = threading.Timer(1, lambda: os._exit(0))
+timer.daemon = True
+timer.start()
+""" + OBJECT.format(name="later")
+
+LEAVES_WHEN_ASKED = """
+import sys
+""" + OBJECT.format(name="leaves").replace("def example(self): ...", "def example(self): sys.exit(0)")
+
 
 def install(site: Path, **sources: str) -> None:
     """A module and a ``.dist-info`` with the entry point ``name`` for every source."""

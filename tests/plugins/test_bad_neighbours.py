@@ -17,15 +17,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from distributions import BROKEN, HOSTILE, INTERRUPTS, NAMELESS_ERROR, NOISY, OBJECT, install
+from distributions import (
+    ABANDONS,
+    BECOMES_ANOTHER,
+    BROKEN,
+    HOSTILE,
+    INTERRUPTS,
+    LEAVES_WHEN_ASKED,
+    MUTE,
+    NAMELESS_ERROR,
+    NOISY,
+    OBJECT,
+    QUITS,
+    QUITS_LATER,
+    install,
+)
 from PIL import Image
 
 from segcli.catalog import build_catalog, load_catalog
+from segcli.cli.main import run
 from segcli.errors import PluginError
 from segcli.plugin_guard import guarded
 from segcli.plugin_guard.settings import process_settings, same, torch_settings
 
-BAD = {"broken": BROKEN, "noisy": NOISY, "hostile": HOSTILE, "interrupts": INTERRUPTS, "silent": NAMELESS_ERROR}
+BROKEN_ONES = {
+    "broken": BROKEN, "interrupts": INTERRUPTS, "silent": NAMELESS_ERROR, "mute": MUTE, "abandons": ABANDONS,
+    "quits": QUITS, "another": BECOMES_ANOTHER,
+}  # fmt: skip
+BAD = {"noisy": NOISY, "hostile": HOSTILE, **BROKEN_ONES}
 
 
 def segcli(*arguments: str, folder: Path, site: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -59,8 +78,11 @@ def test_the_list_names_them_and_stays_readable(site: Path) -> None:
     for word in ("SIGINT", "SIGTERM", "threads", "default dtype", "grad mode", "deterministic", "seed", "environment"):
         assert word in notes, notes
     reasons = {entry["name"]: entry["reason"] for entry in told["broken"]}
-    assert set(reasons) == {"broken", "interrupts", "silent"}
-    assert reasons["broken"] == "SystemExit on loading: no licence for [31myou"  # no escape codes on a terminal
+    assert set(reasons) == set(BROKEN_ONES)
+    assert (
+        reasons["broken"] == "RuntimeError on loading: it raised SystemExit: no licence for [31myou"
+    )  # no escape code
+    assert "os._exit, which ends the process" in reasons["quits"] and "os.execv" in reasons["another"]
 
 
 def test_a_run_beside_them_writes_the_same_masks(site: Path, tmp_path: Path) -> None:
@@ -82,13 +104,42 @@ def test_a_run_beside_them_writes_the_same_masks(site: Path, tmp_path: Path) -> 
 
 
 def test_pinned_plugins_are_the_only_ones_imported(site: Path) -> None:
-    (site / "hostile_toy.py").write_text("import os; os._exit(9)")  # nothing can stop that, but not importing it
+    # nothing can stop that, but not importing it
+    (site / "hostile_toy.py").write_text("import ctypes; ctypes.CDLL(None)._exit(9)")
     assert segcli("models", "list", folder=site, site=site).returncode == 9
     done = segcli("models", "list", "--plugins-only", "unet3p,noisy", folder=site, site=site)
     assert done.returncode == 0 and "hostile not loaded" in " ".join(done.stdout.split())
     assert segcli("models", "list", "--plugins-only", "nobody", folder=site, site=site).returncode == 2
     left_out = segcli("predict", ".", "-m", "unet", "-o", "../out", "--plugins-only", "unet3p", folder=site, site=site)
     assert left_out.returncode == 2 and "--plugins-only leaves it out" in left_out.stderr
+
+
+@pytest.mark.parametrize(
+    ("sources", "arguments", "word"),
+    [
+        ({"later": QUITS_LATER}, ("predict", "in", "-m", "unet3p", "--device", "cpu"), "ended the process"),
+        ({"leaves": LEAVES_WHEN_ASKED}, ("models", "check", "leaves"), "example() raised"),
+    ],
+)
+def test_a_plugin_that_ends_the_process_later_is_no_success(
+    sources: dict[str, str], arguments: tuple[str, ...], word: str, tmp_path: Path
+) -> None:
+    install(tmp_path, **sources)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.zeros((9, 9), dtype=np.uint8)).save(tmp_path / "in" / "a.png")
+    done = segcli(*arguments, folder=tmp_path, site=tmp_path)
+    assert done.returncode not in (0, -9) and word in done.stdout + done.stderr
+
+
+def test_sys_exit_in_the_middle_of_a_command_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def leave(*_: object) -> None:
+        sys.exit(0)
+
+    monkeypatch.setattr("segcli.cli.models.load_catalog", leave)
+    assert run(["models", "list"]) == 70
+    assert "left by sys.exit" in capsys.readouterr().err
 
 
 def test_everything_a_plugin_changed_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
