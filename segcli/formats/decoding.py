@@ -11,11 +11,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from segcli.errors import SegcliError, UnreadableError, UnsupportedError
+from segcli.formats import memory_limit
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+_USUAL = 4
+"""Bytes of one number where the caller does not say."""
+
+HUNGRY = "it takes more memory than its header accounts for, or than there is"
+NO_MEMORY = (
+    "bad_alloc",
+    "memoryerror",
+    "out of memory",
+    "not enough memory",
+    "insufficient memory",
+    "allocat",
+    "new thread",
+)
+"""What libraries say, in lower case, where memory is refused to them."""
+
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
-    (MemoryError, "it needs more memory than there is"),
+    (MemoryError, HUNGRY),
     (NotImplementedError, "a variant that no decoder here reads"),
     (PermissionError, "no permission to read the file"),
     (FileNotFoundError, "a file is missing"),
@@ -49,22 +65,24 @@ def refuse_gzip(data: bytes, what: str) -> None:
         raise UnsupportedError(f"the {what} is packed with gzip: unpack it first")
 
 
-def held_pixels(count: int, channels: int) -> int:
-    """``count`` pixels; an image of more than four channels counts as the larger image that it is in memory."""
-    return count * max(1, -(-channels // 4))
+def held_pixels(count: int, channels: int, itemsize: int = 1) -> int:
+    """``count`` pixels; where one takes more than four bytes, the image counts as the larger one it is in memory."""
+    return count * max(1, -(-channels * itemsize // 4))
 
 
-def check_pixels(count: int, channels: int, limit: int, why: str | None = None) -> None:
+def check_pixels(count: int, channels: int, limit: int, why: str | None = None, itemsize: int | None = None) -> None:
     """Raise UnsupportedError if ``count`` pixels (rows x columns x slices) are more than ``limit`` (``max_pixels``).
 
-    ``why``: what keeps the image from being read in bands, and what to do about it.
+    ``itemsize``: bytes of one number. ``why``: what keeps the image from being read in bands, and what to do about it.
+    A reader may take the memory of these pixels from here on.
     """
-    held = held_pixels(count, channels)
+    held = held_pixels(count, channels, itemsize or 1)
     if held > limit:
         remark = f" ({why})" if why else ""
         raise UnsupportedError(
             f"the image has {held:,} pixels to hold at once, the limit is {limit:,}: raise it with --max-pixels{remark}"
         )
+    memory_limit.allow_pixels(count, channels, itemsize or _USUAL)
 
 
 def inflate(data: bytes, limit: int) -> bytes:
@@ -96,6 +114,8 @@ def _complaint(error: Exception) -> str:
         if isinstance(error, kind):
             return words
     text = str(error).lower()
+    if any(word in text for word in NO_MEMORY):
+        return HUNGRY
     if any(word in text for word in _TOO_SHORT):
         return "the data end too early"
     if any(word in text for word in _CHECKSUM):

@@ -42,8 +42,14 @@ class Header:
     rows: int
     columns: int
     components: int
+    precision: int
     orientation: int
     phys: tuple[int, int, int] | None
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number."""
+        return 2 if self.precision > 8 else 1
 
     @property
     def viewed_shape(self) -> tuple[int, int, int]:
@@ -83,12 +89,12 @@ class Jpeg:
         stated = _header(data)
         if stated.components not in (1, 3):
             raise UnsupportedError("the JPEG is CMYK (print colours): convert it to RGB or grey first")
-        check_pixels(stated.rows * stated.columns, stated.components, request.max_pixels)
+        check_pixels(stated.rows * stated.columns, stated.components, request.max_pixels, itemsize=stated.itemsize)
         check_stream(data)
         with decoding("JPEG"):
             pixels = imagecodecs.jpeg_decode(data)
         pixels = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
-        pixels = np.ascontiguousarray(as_viewed(pixels, stated.orientation))[np.newaxis]
+        pixels = as_viewed(pixels, stated.orientation)[np.newaxis]
         if pixels.shape[-2:] != stated.viewed_shape[1:]:
             raise UnreadableError("the JPEG holds another size than its header states: export it again")
         phys = stated.phys
@@ -114,7 +120,7 @@ def _header(data: bytes) -> Header:
     """Raises UnreadableError without a frame header and a scan behind it."""
     refuse_gzip(data, "JPEG")
     orientation, phys = 1, None
-    frame: tuple[int, int, int] | None = None
+    frame: tuple[int, int, int, int] | None = None
     for segment in segments(data):
         marker, payload = segment.marker, data[segment.start : segment.stop]
         if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 12:
@@ -122,8 +128,8 @@ def _header(data: bytes) -> Header:
         elif marker == _APP1 and payload.startswith(b"Exif\0\0"):
             orientation = _exif_orientation(payload)
         elif marker in FRAMES and frame is None and len(payload) >= 6:
-            rows, columns, components = struct.unpack(">HHB", payload[1:6])
-            frame = rows, columns, components
+            precision, rows, columns, components = struct.unpack(">BHHB", payload[:6])
+            frame = rows, columns, components, precision
         elif marker == SOS and frame is not None and all(frame):
             return Header(*frame, orientation, phys)
     raise UnreadableError("the JPEG has no complete header: export it again")

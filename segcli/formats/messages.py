@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segcli import errors
 from segcli.errors import SegcliError, UnreadableError
+from segcli.formats.decoding import HUNGRY
 from segcli.formats.interface import Description, OpenBands, ReadRequest
 from segcli.formats.pixel_memory import PixelMemory
 from segcli.image import Geometry, Image, Json, LabelMap
@@ -37,7 +38,7 @@ def error_to_json(error: Exception) -> Json:
     if isinstance(error, SegcliError) and name in ERRORS:
         return {"error": name, "text": " ".join(str(error).split())[:_LONGEST_MESSAGE]}
     if isinstance(error, MemoryError):
-        return _unreadable("it needs more memory than there is: give it more, or convert it to a smaller one")
+        return _unreadable(f"{HUNGRY}: export it again, or convert it to a smaller one")
     if isinstance(error, PermissionError):
         return _unreadable("no permission to read the file: check its rights")
     if isinstance(error, FileNotFoundError):

@@ -56,7 +56,7 @@ class Png:
             data = files.read(case.files[0])
         refuse_gzip(data, "PNG")
         stated = png_chunks.header(data)
-        check_pixels(stated.rows * stated.columns, 1, request.max_pixels)
+        check_pixels(stated.rows * stated.columns, stated.channels, request.max_pixels, itemsize=stated.itemsize)
         warnings = _animation_warning(data)
         with decoding("PNG"):
             still = png_chunks.without(data, _ANIMATION) if warnings else data
@@ -120,7 +120,7 @@ def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
     """``[row, column(, channel)]`` → ``[1, channel, row, column]``."""
     if pixels.ndim == 2:
         return pixels[np.newaxis, np.newaxis]
-    return np.ascontiguousarray(np.moveaxis(pixels, 2, 0))[np.newaxis]
+    return np.moveaxis(pixels, 2, 0)[np.newaxis]
 
 
 def _resolution(data: bytes) -> list[int] | None:

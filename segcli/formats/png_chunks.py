@@ -35,6 +35,16 @@ class Header:
     color: int
     interlace: int
 
+    @property
+    def channels(self) -> int:
+        """Of the pixels as they are read: a palette becomes RGB."""
+        return {GREY: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}.get(self.color, 3)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number as it is read."""
+        return 2 if self.depth > 8 else 1
+
 
 def header(data: bytes) -> Header:
     """IHDR of a file that starts with ``data`` (at least HEADER_SIZE bytes). Raises UnreadableError."""

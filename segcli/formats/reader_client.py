@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError, UsageError
 from segcli.formats import messages, wire
+from segcli.formats.decoding import HUNGRY, NO_MEMORY
 from segcli.formats.pixel_memory import map_arrays
 from segcli.image import Json
 
@@ -25,6 +26,7 @@ START_LIMIT = 60.0
 """Seconds a reader may take to start (a cold network file system)."""
 
 CRASHED = "the decoder crashed on it: the file is damaged or of a kind it cannot read; repair or convert it"
+STARVED = f"its decoder ended ({HUNGRY}): export it again, or convert it to a smaller one"
 STOPPED = "the run was stopped"
 
 _TICK = 0.2
@@ -91,6 +93,7 @@ class ReaderClient:
 
     def send(self, request: Json) -> None:
         """Hand over a request. Raises ReaderLost."""
+        self._said = b""
         try:
             self._connection.settimeout(START_LIMIT)
             wire.send(self._connection, request)
@@ -160,7 +163,10 @@ class ReaderClient:
 
     def loss(self) -> UnreadableError:
         """What ReaderLost means for the case that was being read."""
-        return UnreadableError(STOPPED if self._stopped() else CRASHED)
+        if self._stopped():
+            return UnreadableError(STOPPED)
+        said = self._said.decode(errors="replace").lower()
+        return UnreadableError(STARVED if any(word in said for word in NO_MEMORY) else CRASHED)
 
     def kill(self) -> None:
         """End the process and give up everything held for it; may be called again."""

@@ -1,9 +1,9 @@
 """The program in which every decoder runs: ``python -m segcli.formats.reader_process DESCRIPTOR``.
 
 It may be killed at any time, and hostile files may kill it: all it holds is the one request it works on, or the one
-case that lies open to be read in bands. It answers requests on the socket given to it until that is closed. It leaves
-no core dump (that would hold patient data), is the kernel's first choice when memory runs out, and ends with its
-parent.
+case that lies open to be read in bands. Its memory is limited for each request (:mod:`segcli.formats.memory_limit`).
+It answers requests on the socket given to it until that is closed. It leaves no core dump (that would hold patient
+data), is the kernel's first choice when memory runs out, and ends with its parent.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segcli.case import Case
-from segcli.formats import channel_files, messages, wire
+from segcli.formats import channel_files, memory_limit, messages, wire
 from segcli.formats.interface import InputFiles, OpenBands
 from segcli.formats.pixel_memory import PixelMemory
 from segcli.formats.table import load_format
@@ -32,6 +32,9 @@ from segcli.image import Image, Json, LabelMap
 PROTOCOL = 1
 _PR_SET_PDEATHSIG = 1
 _OUT_OF_MEMORY_SCORE = "500"
+
+LABELS = 8 * 2**30
+"""Bytes that one mask may take; what its header declares is not compared with --max-pixels."""
 
 
 def main() -> None:
@@ -75,6 +78,7 @@ class _Service:
 
     def _described(self, name: str, path: Path, keywords: list[str]) -> Json:
         source = load_format(name, self._places)
+        memory_limit.begin(_stored([path]))
         if hasattr(source, "describe_instance"):
             return {"instance": wire.plain(source.describe_instance(path, keywords))}
         file = wire.plain(messages.description_to_json(source.describe(path), source.mask_name(path.name)))
@@ -88,6 +92,7 @@ class _Service:
             start = time.monotonic()
             case = Case.from_json(request["case"])
             source = load_format(case.format, self._places)
+            memory_limit.begin(_stored(case.files))
             files = InputFiles(case.files)
             wanted = messages.request_from_json(request["request"])
             if channel_files.COUNT in case.details:
@@ -106,6 +111,7 @@ class _Service:
 
     def _band(self, request: Json) -> None:
         def decode() -> tuple[tuple[Image, ...], Json]:
+            memory_limit.begin(0)
             part = self._bands[request["part"]]
             return (Image(part.read(request["slice"], *request["rows"])[np.newaxis]),), {}
 
@@ -117,7 +123,14 @@ class _Service:
         self._bands = ()
 
     def _read_labels(self, request: Json) -> None:
-        self._deliver(lambda: (load_format(request["format"], self._places).read_labels(Path(request["path"])), {}))
+        def decode() -> tuple[tuple[LabelMap, ...], Json]:
+            path = Path(request["path"])
+            source = load_format(request["format"], self._places)
+            memory_limit.begin(_stored([path]))
+            memory_limit.allow(LABELS)
+            return source.read_labels(path), {}
+
+        self._deliver(decode)
 
     def _deliver(self, decode: Callable[[], tuple[tuple[Image, ...] | tuple[LabelMap, ...], Json]]) -> None:
         with self._memory() as memory:
@@ -138,6 +151,15 @@ class _Service:
             yield memory
         finally:
             memory.close()
+
+
+def _stored(paths: Iterable[Path]) -> int:
+    """Bytes of the files on the disk; those that cannot be looked at are told when they are read."""
+    total = 0
+    for path in paths:
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def _settle_in() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError
+from segcli.formats import memory_limit
 from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels, decoding, held_pixels
 from segcli.formats.interface import ReadRequest, ReadResult
@@ -36,18 +37,18 @@ def in_bands(stacks: Sequence[Stack], request: ReadRequest) -> bool:
     Raises UnsupportedError if it must be held but has more pixels than the request allows.
     """
     count = sum(stack.times * stack.slices * stack.rows * stack.columns for stack in stacks)
-    channels = max(stack.channels for stack in stacks)
+    channels, itemsize = _widest(stacks)
     for stack in stacks:
         # A tile larger than the image is padding that must be decoded all the same.
         check_pixels(stack.page.tilewidth * stack.page.tilelength, 1, max(request.max_pixels, 1))
-    if request.hold_pixels is None or held_pixels(count, channels) <= request.hold_pixels:
-        check_pixels(count, channels, request.max_pixels)
+    if request.hold_pixels is None or held_pixels(count, channels, itemsize) <= request.hold_pixels:
+        check_pixels(count, channels, request.max_pixels, itemsize=itemsize)
         return False
     reasons = (_must_be_held(stack, request) for stack in stacks)
     why = next((reason for reason in reasons if reason is not None), None)
     if why is None:
         return True
-    check_pixels(count, channels, request.max_pixels, why)
+    check_pixels(count, channels, request.max_pixels, why, itemsize)
     return False
 
 
@@ -76,7 +77,8 @@ def open_bands(path: Path, request: ReadRequest) -> ReadResult | None:
             part.look()
         if not all(part.is_finite() for part in bands):
             count = sum(part.shape[0] * part.shape[2] * part.shape[3] for part in bands)
-            check_pixels(count, max(stack.channels for stack in stacks), request.max_pixels, _NOT_FINITE)
+            channels, itemsize = _widest(stacks)
+            check_pixels(count, channels, request.max_pixels, _NOT_FINITE, itemsize)
             return None
         kept = resources.pop_all()
     for part in bands:
@@ -138,16 +140,23 @@ class TiffBands:
 
         Raises UnreadableError for damaged data, UnsupportedError for transparent pixels.
         """
-        with decoding("TIFF"):
-            stored = self._rows.read(self._planes[slice_index], row_start, min(row_stop, self._stack.rows))
+        planes, row_stop = self._planes[slice_index], min(row_stop, self._stack.rows)
+        with decoding("TIFF"), memory_limit.allowing(self._most(planes, row_stop - row_start)):
+            stored = self._rows.read(planes, row_start, row_stop)
             # Pages have palettes of their own; the frames of a series have no tags.
-            page = self._stack.page if self._stack.series is not None else self._planes[slice_index][0].page
+            page = self._stack.page if self._stack.series is not None else planes[0].page
             pixels, names = intensities(stored, page)
             if len(pixels) > 1:  # planes of channels, one behind the other
                 pixels = pixels.reshape(1, -1, *pixels.shape[2:])
                 names = tuple(str(number) for number in range(pixels.shape[1]))
             band: NDArray[Any] = reconcile(pixels, names, self._request)[0]
             return band
+
+    def _most(self, planes: Sequence[Plane], rows: int) -> int:
+        """Bytes that a band of so many rows takes, with the chunk rows that are kept and decoded ahead."""
+        chunk = max(plane.chunk_rows for plane in planes)
+        pixels: int = (rows + 4 * chunk) * max(self._stack.columns, self._stack.page.tilewidth)
+        return memory_limit.COPIES * pixels * max(self._stack.channels, len(planes)) * self._stack.itemsize
 
     def close(self) -> None:
         """Close the file, of all parts."""
@@ -179,6 +188,11 @@ def _parts(stack: Stack, index: int, rows: Rows, request: ReadRequest) -> list[T
     return [TiffBands(stack, planes[cut : cut + stack.slices], rows, wanted, stack.notes(index)) for cut in cuts]
 
 
+def _widest(stacks: Sequence[Stack]) -> tuple[int, int]:
+    """Channels and bytes of a number of the stack that has the most."""
+    return max(stack.channels for stack in stacks), max(stack.itemsize for stack in stacks)
+
+
 def _must_be_held(stack: Stack, request: ReadRequest) -> str | None:
     reason = cannot_be_banded(stack)
     if reason is not None:
@@ -186,5 +200,5 @@ def _must_be_held(stack: Stack, request: ReadRequest) -> str | None:
     if any(orientation(page) != 1 for page in (stack.pages or (stack.page,))):
         return _TURNED
     height = max(plane.chunk_rows for planes in planes_of(stack) for plane in planes)
-    at_once = held_pixels(height * stack.columns, stack.channels)
+    at_once = held_pixels(height * stack.columns, stack.channels, stack.itemsize)
     return _ONE_PIECE if height >= stack.rows or at_once > request.max_pixels else None

@@ -58,6 +58,12 @@ class Stack:
         return self.pages[0] if self.series is None else self.series.keyframe
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of one number; of a palette's colours two."""
+        stored: int = self.page.dtype.itemsize
+        return max(stored, 2) if self.page.photometric == tifffile.PHOTOMETRIC.PALETTE else stored
+
+    @property
     def geometry(self) -> Geometry:
         """Spacing as OME or ImageJ state it; a TIFF says nothing of directions."""
         sizes = self.sizes

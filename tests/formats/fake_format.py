@@ -14,12 +14,14 @@ import numpy as np
 
 from segcli.case import Case
 from segcli.errors import SkippedCase, UnsupportedError
+from segcli.formats.decoding import check_pixels
 from segcli.formats.interface import Description, InputFiles, ReadRequest, ReadResult
 from segcli.formats.readers import Described
 from segcli.image import Geometry, Image, LabelMap
 
 PLACES = {"fake": "fake_format:FORMAT"}
 NAME = "DOE^JANE"
+GREED = 700 * 2**20
 
 
 def act(path: Path) -> None:
@@ -36,6 +38,14 @@ def do(word: str) -> None:
         time.sleep(600)
     if word == "shout":
         os.write(2, f"{NAME}\n".encode() * 400_000)
+    if word == "greedy":
+        np.ones(GREED, np.uint8)
+    if word == "declared":
+        check_pixels(GREED, 1, GREED, itemsize=1)
+        np.ones(GREED, np.uint8)
+    if word == "starve":
+        os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+        os.abort()
     if word == "raise":
         raise ValueError(f"bad name {NAME}")
     if word == "skip":

@@ -182,6 +182,16 @@ def test_a_bomb_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
         read(FORMAT, path, max_pixels=GREY8.size - 1)
 
 
+def test_a_pixel_of_more_than_four_bytes_counts_as_two(tmp_path: Path) -> None:
+    rows, columns = GREY8.shape
+    for name, held in (("rgb8", rows * columns), ("grey16", rows * columns), ("rgb16", 2 * rows * columns)):
+        path = tmp_path / "a.png"
+        path.write_bytes(VARIANTS[name][0])
+        assert read(FORMAT, path, max_pixels=held).parts
+        with pytest.raises(UnsupportedError, match=f"{held:,} pixels to hold at once"):
+            read(FORMAT, path, max_pixels=held - 1)
+
+
 def test_one_channel_models_get_the_luma_of_rgb(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(bytes(imagecodecs.png_encode(RGB8)))

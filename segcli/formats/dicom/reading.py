@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import SegcliError, UnreadableError, UnsupportedError
+from segcli.formats import memory_limit
 from segcli.formats.channels import RGB, reconcile
 from segcli.formats.dicom import intensity, kinds, values
 from segcli.formats.dicom.assembly import Assembly
@@ -54,6 +55,7 @@ def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
     slices, rows, columns = len(case.details["slices"]), case.details["rows"], case.details["columns"]
     if slices * rows * columns > request.max_pixels:
         raise UnsupportedError(f"{slices} x {rows} x {columns} pixels are more than --max-pixels {request.max_pixels}")
+    memory_limit.allow_pixels(slices * rows * columns, 1, 4)
     stack = _Stack(case)
     with quiet() as notes, Workers() as workers:
         for index, path in enumerate(case.files):
