@@ -1,66 +1,121 @@
-"""The Python way in: ``segcli.segment(array, model, spacing=...)``."""
+"""The Python way in: ``segcli.segment`` for an image in memory, ``segcli.predict`` for folders. See docs/python.md."""
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from segcli.batch.plan import check_folders, default_output
+from segcli.batch.run import Interrupt, run
 from segcli.catalog import load_catalog
-from segcli.engine.model import LoadedModel, load_model
+from segcli.checked_settings import check_settings, settings_from
+from segcli.engine.model import LoadedModel
+from segcli.engine.model import load_model as load_from_catalog
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UnsupportedError, UsageError
-from segcli.formats.finite import hide_non_finite
-from segcli.image import Geometry, Image, LabelMap
+from segcli.in_memory import take
+from segcli.outcome import Outcome, Report
 from segcli.settings import PredictSettings
 
 
+def load_model(model: str | Path) -> LoadedModel:
+    """A model to segment many images with: a plugin's name, or a model folder (any Path, or a text with a separator).
+
+    Raises ModelError or PluginError saying what of it cannot be used.
+    """
+    if not isinstance(model, str | Path):
+        raise UsageError(f"a model is a name, a folder or a loaded model, not a {type(model).__name__}")
+    folder = os.path.join(model, "") if isinstance(model, Path) else model  # noqa: PTH118 - a Path drops the separator
+    return load_from_catalog(folder, load_catalog())
+
+
 def segment(
-    array: NDArray[Any],
+    image: Any,
     model: str | Path | LoadedModel,
     *,
+    axes: str | None = None,
     spacing: tuple[float, ...] | None = None,
     settings: PredictSettings | None = None,
-) -> LabelMap:
-    """Segment one image.
+) -> Any:
+    """Segment one image; the mask of a file that :func:`predict` would write, on the grid of the image.
 
-    ``array``: ``[row, column]``, ``[slice, row, column]`` or ``[slice, channel, row, column]``, any real dtype, in the
-    orientation the model expects; what is not finite is background, as in a file. ``spacing``: mm between rows,
-    columns[, slices]. ``model``: a plugin's name, a model folder (any Path, or a text with a separator), or a model
-    loaded once with :func:`segcli.engine.model.load_model`.
+    ``image``: a NumPy array (the result is a :class:`segcli.LabelMap`, ``[slice, row, column]``), a NIfTI image of
+    nibabel (a NIfTI image with its affine) or a SimpleITK image (one with its spacing, direction and origin).
+    ``axes``: of an array, letters of Z (slices), C (channels), Y (rows) and X (columns); may be left out for
+    ``[row, column]`` and for slices that cannot be colours. ``spacing``: mm between rows, columns[, slices], for an
+    image that states none. ``model``: as :func:`load_model`, or what that gave.
 
-    Returns the label map ``[slice, row, column]``; what the report of a run would warn of is a UserWarning. Raises
-    UsageError for a senseless spacing and the other errors of :mod:`segcli.errors`.
+    What the report of a run would warn of is a UserWarning. Raises the errors of :mod:`segcli.errors`.
     """
-    if array.ndim not in (2, 3, 4) or array.dtype.kind not in "buif" or not array.size:
-        raise UnsupportedError(
-            "the array must hold real numbers as [row, column], [slice, row, column] or [slice, channel, row, column]"
-        )
-    if spacing is not None and not (len(spacing) in (2, 3) and all(0 < step < math.inf for step in spacing)):
-        raise UsageError(f"spacing {spacing} is not two or three positive numbers (mm)")
-    pixels = array.reshape((1,) * (3 - array.ndim) + array.shape)[:, np.newaxis] if array.ndim < 4 else array
-    if not isinstance(model, LoadedModel):
-        folder = os.path.join(model, "") if isinstance(model, Path) else model  # noqa: PTH118 - a Path drops the separator
-        model = load_model(folder, load_catalog())
-    loaded = model
-    if pixels.shape[1] != len(loaded.card.channels):
-        raise UnsupportedError(
-            f"the model wants {len(loaded.card.channels)} channel(s), the array has {pixels.shape[1]}"
-        )
+    loaded = model if isinstance(model, LoadedModel) else load_model(model)
     settings = settings or PredictSettings()
     if spacing is not None:
-        settings = replace(settings, spacing=spacing)
-    pixels, valid, remarks = hide_non_finite(pixels)
+        settings = replace(settings, spacing=_spacing(spacing))
+    check_settings(settings)
+    given = take(image, axes, loaded.card, settings)
+    if spacing is not None and any(part.geometry.spacing is not None for part in given.parts):
+        raise UsageError("the image states its own spacing: leave spacing out, or correct the image")
     segmenter = Segmenter(loaded.network, loaded.card, settings)
-    ((_, result),) = segmenter.segment([("array", (Image(pixels, Geometry(), valid),))])
+    ((_, result),) = segmenter.segment([("image", given.parts)])
     if isinstance(result, CaseError):
         raise result
-    for remark in (*remarks, *result.warnings):
+    remarks = (*given.warnings, *result.warnings)
+    if settings.strict and remarks:
+        raise UnsupportedError(f"strict: {remarks[0]}")
+    for remark in remarks:
         warnings.warn(remark, stacklevel=2)
-    return result.masks[0]
+    return given.back(result.masks)
+
+
+def predict(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    model: str | Path | LoadedModel,
+    **options: Any,
+) -> Report:
+    """Segment every image below a folder (or several, or files) as ``segcli predict`` does, without a console.
+
+    ``output``: folder of the masks; may be left out for one input, as there. ``options``: fields of
+    :class:`segcli.PredictSettings`. No signal handler is set; an interrupt writes the report and goes on.
+
+    Returns the report, whatever became of the cases (``report.exit_code`` is the command's). Raises UsageError, and
+    its kinds, before anything is started.
+    """
+    paths = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(path) for path in inputs]
+    if not paths:
+        raise UsageError("no input: give a folder or a file")
+    if output is None and len(paths) > 1:
+        raise UsageError("several inputs need an output folder")
+    settings = settings_from(options)
+    target = default_output(paths[0]) if output is None else Path(output)
+    check_folders(paths, target)
+    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    return run(paths, target, loaded, settings, _Nobody(), Interrupt())
+
+
+class _Nobody:
+    """A listener that does not listen."""
+
+    def begun(self, facts: Any) -> None:
+        """The run begins."""
+
+    def planned(self, jobs: int, found: int, seconds: float) -> None:
+        """The inputs are scanned."""
+
+    def told(self, outcome: Outcome) -> None:
+        """A case has an outcome."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Some tiles are done."""
+
+
+def _spacing(stated: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(step) for step in stated)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"spacing={stated!r} is not two or three positive numbers (mm)") from error

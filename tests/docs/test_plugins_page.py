@@ -88,6 +88,7 @@ def test_the_example_becomes_another_kind_as_the_page_says(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes, shape = KINDS[kind]
+    axes = "ZYX" if len(shape) == 3 else "ZCYX"
     name = "spots_" + re.sub("[^a-z]", "_", kind)
     text = files()["bright_spots.py"]
     for old, new in changes.items():
@@ -103,7 +104,7 @@ def test_the_example_becomes_another_kind_as_the_page_says(
         assert found.status == "passed", found
     save_model_folder(tmp_path / "model", card, plugin.build(card).state_dict())
     loaded = load_model(str(tmp_path / "model"), catalog)
-    assert segcli.segment(np.zeros(shape), loaded).pixels.shape == (5, 40, 37)
+    assert segcli.segment(np.zeros(shape), loaded, axes=axes).pixels.shape == (5, 40, 37)
 
 
 def test_every_field_of_the_card_is_explained() -> None:
