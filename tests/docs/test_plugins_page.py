@@ -8,9 +8,12 @@ import re
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 import segcli
 from segcli import contract
@@ -55,21 +58,37 @@ def test_the_example_keeps_the_contract_and_gives_a_mask(tmp_path: Path, monkeyp
     assert verdict.passed, str(verdict)
     assert {item.status for item in verdict.findings if item.check in ("presence", "training outputs")} == {"passed"}
     card = plugin.example()
-    save_model_folder(tmp_path / "model", card, plugin.build(card).state_dict())
+    save_model_folder(tmp_path / "model", card, seen_at(plugin.build(card).state_dict(), 0, [0, 100], [0, -50]))
     loaded = load_model(str(tmp_path / "model"), catalog)
-    assert segcli.segment(np.zeros((40, 37)), loaded).pixels.shape == (1, 40, 37)
+    image = np.random.default_rng(0).normal(size=(1, 40, 37))
+    assert np.array_equal(segcli.segment(image, loaded).pixels, zscore(image) > 0.5)
     assert importlib.import_module("bright_spots").plugin is plugin
 
 
-KINDS = {
-    "two channels": ({'channels=("grey",)': 'channels=("T1", "FLAIR")'}, (5, 2, 40, 37)),
-    "neighbours": ({"tile=(32, 32)": "context_slices=1, tile=(32, 32)"}, (5, 40, 37)),
+def seen_at(state: dict[str, Any], channel: int, slopes: list[float], offsets: list[float]) -> dict[str, Any]:
+    """The example's weights, made such that output k is slope k · x + offset k of this input channel, where x > 0."""
+    for values in state.values():
+        values.zero_()
+    middle = (1,) * (state["near.weight"].ndim - 2)
+    state["near.weight"][(0, channel, *middle)] = 1
+    state["head.weight"].reshape(len(slopes), -1)[:, 0] = torch.tensor(slopes)
+    state["head.bias"][:] = torch.tensor(offsets)
+    return state
+
+
+def zscore(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray((values - values.mean()) / values.std())
+
+
+KINDS: dict[str, tuple[dict[str, str], tuple[int, ...], int, list[float], list[float]]] = {
+    "two channels": ({'channels=("grey",)': 'channels=("T1", "FLAIR")'}, (5, 2, 40, 37), 1, [0, 100], [0, -50]),
+    "neighbours": ({"tile=(32, 32)": "context_slices=1, tile=(32, 32)"}, (5, 40, 37), 1, [0, 100], [0, -50]),
     "sigmoid": (
         {
             "labels=(Label(1": 'labels=(Label(2, "halo", (0, 0, 255)), Label(1',
             "tile=(32": 'activation="sigmoid", threshold=0.4, tile=(32',
         },
-        (5, 40, 37),
+        (5, 40, 37), 0, [100, 100], [-20, -100],
     ),
     "three-dimensional": (
         {
@@ -77,17 +96,17 @@ KINDS = {
             "tile=(32, 32)": "tile=(8, 32, 32)", "overlap=(8, 8)": "overlap=(2, 8, 8)",
             "margin=(0, 0)": "margin=(0, 0, 0)", "max_pool2d": "max_pool3d", "dim=(2, 3)": "dim=(2, 3, 4)",
         },
-        (5, 40, 37),
+        (5, 40, 37), 0, [0, 100], [0, -50],
     ),
 }  # fmt: skip
-"""What the page's table says has to be changed in its example; an image's shape."""
+"""What the page's table says has to be changed in its example; an image's shape; :func:`seen_at`."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_example_becomes_another_kind_as_the_page_says(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes, shape = KINDS[kind]
+    changes, shape, channel, slopes, offsets = KINDS[kind]
     axes = "ZYX" if len(shape) == 3 else "ZCYX"
     name = "spots_" + re.sub("[^a-z]", "_", kind)
     text = files()["bright_spots.py"]
@@ -102,9 +121,13 @@ def test_the_example_becomes_another_kind_as_the_page_says(
     for check in ("card builds", "sizes", "shape and range", "encode and decode", "presence", "training outputs"):
         found = run_check(check, Subject(plugin, card))
         assert found.status == "passed", found
-    save_model_folder(tmp_path / "model", card, plugin.build(card).state_dict())
+    save_model_folder(tmp_path / "model", card, seen_at(plugin.build(card).state_dict(), channel, slopes, offsets))
     loaded = load_model(str(tmp_path / "model"), catalog)
-    assert segcli.segment(np.zeros(shape), loaded, axes=axes).pixels.shape == (5, 40, 37)
+    image = np.random.default_rng(1).normal(size=shape)
+    z = zscore(image[:, 1] if kind == "two channels" else image)
+    low = np.log(0.4 / 0.6) / 100  # where a sigmoid of slope 100 crosses the page's 0.4 instead of 0.5
+    expected = np.where(z > 1 + low, 1, np.where(z > 0.2 + low, 2, 0)) if kind == "sigmoid" else z > 0.5
+    assert np.array_equal(segcli.segment(image, loaded, axes=axes).pixels, expected)
 
 
 def test_every_field_of_the_card_is_explained() -> None:
