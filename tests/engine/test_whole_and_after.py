@@ -42,17 +42,31 @@ class Random(nn.Module):
         return 4 * self.mix(features[0])
 
 
+def gaussian(tile):
+    """σ = tile / 8, in multiples of 1/1024, at least one."""
+    rows, columns = (np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n / 8)) ** 2) for n in tile)
+    return np.maximum(np.rint(np.outer(rows, columns) * 1024), 1) / 1024
+
+
+def first_pixels(size, tile, overlap):
+    """A tile every ``tile − overlap`` pixels, the last one as far as it goes."""
+    return sorted({min(start, size - tile) for start in range(0, size, tile - overlap)})
+
+
 def plainly(network, wanted, pixels, taus):
     """The formula of the contract, tile by tile in float64, without batches, bands, or skipped decoders."""
     rows, columns = pixels.shape
-    layout = Layout((rows, columns), wanted.tile, (0, 0), wanted.overlap)
-    padded = np.pad(pixels, layout.pad, mode="reflect")
-    weight = window(wanted.tile).astype(np.float64)
+    missing = [max(0, tile - side) for tile, side in zip(wanted.tile, pixels.shape, strict=True)]
+    pad = [(m // 2, m - m // 2) for m in missing]
+    padded = np.pad(pixels, pad, mode="reflect")
+    sides = zip(padded.shape, wanted.tile, wanted.overlap, strict=True)
+    corners = itertools.product(*(first_pixels(*side) for side in sides))
+    weight = gaussian(wanted.tile)
     sigmoid = wanted.activation == "sigmoid"
     outputs = 2 if sigmoid else 3
     total = np.zeros(padded.shape)
     sums, kept_weight = np.zeros((outputs, *padded.shape)), np.zeros((outputs, *padded.shape))
-    for row, column in layout.corners():
+    for row, column in corners:
         where = (slice(row, row + wanted.tile[0]), slice(column, column + wanted.tile[1]))
         x = torch.from_numpy(padded[where].astype(np.float32))[None, None]
         with torch.inference_mode():
@@ -72,7 +86,7 @@ def plainly(network, wanted, pixels, taus):
                 sums[(k, *where)] += weight * p[k]
                 kept_weight[(k, *where)] += weight
     mean = np.where(kept_weight >= 0.25 * total, sums / np.maximum(kept_weight, 1e-300), 0)
-    (top, _), (left, _) = layout.pad
+    (top, _), (left, _) = pad
     return mean[:, top : top + rows, left : left + columns]
 
 
