@@ -59,11 +59,11 @@ class Ran:
     output: str
 
 
-def mutants() -> list[Mutant]:
-    entries = tomllib.loads(LIST.read_text(encoding="utf-8"))["mutant"]
+def mutants(path: Path) -> list[Mutant]:
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]
     found = [Mutant(**{**entry, "tests": tuple(entry["tests"])}) for entry in entries]
     if len({each.name for each in found}) < len(found):
-        raise SystemExit(f"{LIST.name}: two mutants have the same name")
+        raise SystemExit(f"{path}: two mutants have the same name")
     return found
 
 
@@ -146,12 +146,13 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the changes and what they would do; run nothing")
     parser.add_argument("-j", type=int, default=1, metavar="N", help="how many at once (default 1)")
     parser.add_argument("--limit", type=float, default=300, metavar="SECONDS", help="for one change (default 300)")
+    parser.add_argument("--from", dest="source", type=Path, default=LIST, metavar="FILE", help="another list")
     asked = parser.parse_args()
-    chosen = mutants()
+    chosen = mutants(asked.source)
     if asked.only:
         unknown = set(asked.only) - {each.name for each in chosen}
         if unknown:
-            parser.error(f"not in {LIST.name}: {', '.join(sorted(unknown))}")
+            parser.error(f"not in {asked.source}: {', '.join(sorted(unknown))}")
         chosen = [each for each in chosen if each.name in asked.only]
     if asked.list:
         for each in chosen:

@@ -35,9 +35,16 @@ def same_place(a: sitk.Image, b: sitk.Image) -> bool:
     return all(getattr(a, key)() == getattr(b, key)() for key in keys)
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
-@pytest.mark.parametrize(("format_", "suffix"), FORMATS)
+TYPES = ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
+KINDS = [
+    pytest.param(*FORMATS[which], dtype, (number + which) % 2 == 0, id=f"{FORMATS[which][1]}-{dtype}")
+    for number, dtype in enumerate(TYPES)
+    for which in (0, 1)
+]
+"""Every type in both formats, compressed in one of the two."""
+
+
+@pytest.mark.parametrize(("format_", "suffix", "dtype", "compressed"), KINDS)
 def test_every_type_is_thresholded_as_simpleitk_reads_it(
     format_: Any, suffix: str, dtype: str, compressed: bool, tmp_path: Path
 ) -> None:

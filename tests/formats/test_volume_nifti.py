@@ -64,10 +64,18 @@ def ours(values: Any) -> Any:
     return np.transpose(values, (2, 1, 0))
 
 
-@pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
+def kinds_of_file() -> list[Any]:
+    """Each type in two kinds of file that differ in everything; together every pair of choices occurs."""
+    choices = ("a.nii", "a.nii.gz"), (nibabel.Nifti1Image, nibabel.Nifti2Image), "<>"
+    found = []
+    for number, dtype in enumerate(("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")):
+        for flip in (0, 1):
+            name, kind, order = (choices[i][(number >> i & 1) ^ flip] for i in range(3))
+            found.append(pytest.param(dtype, name, kind, order, id=f"{dtype}-{name}-{kind.__name__}-{order}"))
+    return found
+
+
+@pytest.mark.parametrize(("dtype", "name", "kind", "order"), kinds_of_file())
 def test_every_type_is_thresholded_as_nibabel_reads_it(
     dtype: str, name: str, kind: Any, order: str, tmp_path: Path
 ) -> None:

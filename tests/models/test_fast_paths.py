@@ -17,8 +17,10 @@ SEVERAL_BLOCKS = 2 * BLOCK + 3
 
 
 @pytest.mark.parametrize("grad", [True, False], ids=["training", "inference"])
-@pytest.mark.parametrize("size", [(4, 6), (3, 2, 5), (MOST_COARSE + 2, 4), (SEVERAL_BLOCKS, SEVERAL_BLOCKS + 1)])
-@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize(
+    ("size", "factor"),
+    [((4, 6), 4), ((3, 2, 5), 2), ((MOST_COARSE + 2, 4), 2), ((SEVERAL_BLOCKS, SEVERAL_BLOCKS + 1), 4)],
+)
 def test_upsampled_conv_equals_upsampling_first(size: tuple[int, ...], factor: int, grad: bool) -> None:
     torch.manual_seed(0)
     x, bias = torch.randn(2, 5, *size, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
@@ -30,8 +32,7 @@ def test_upsampled_conv_equals_upsampling_first(size: tuple[int, ...], factor: i
         torch.testing.assert_close(upsampled_conv(x, weight, bias, factor), expected)
 
 
-@pytest.mark.parametrize("size", [(16, 32), (8, 16, 24), (12, 20), (6, 9)])
-@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize(("size", "factor"), [((16, 32), 8), ((8, 16, 24), 4), ((12, 20), 8), ((6, 9), 2)])
 def test_shrinking_is_the_maximum_of_each_window(size: tuple[int, ...], factor: int) -> None:
     x = torch.randn(2, 3, *size)
     pool = nn.functional.max_pool2d if len(size) == 2 else nn.functional.max_pool3d
@@ -54,8 +55,7 @@ def trained(network: N) -> N:
     return network.eval()
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("size", [(20, 12), (6, 8, 10)])
+@pytest.mark.parametrize(("size", "bias"), [((20, 12), True), ((6, 8, 10), False)])
 def test_a_batch_normalisation_folded_into_its_convolution_is_the_same_function(
     size: tuple[int, ...], bias: bool
 ) -> None:
