@@ -15,6 +15,7 @@ from segcli.catalog import load_catalog
 from segcli.checked_settings import check_settings, settings_from
 from segcli.engine.model import LoadedModel
 from segcli.engine.model import load_model as load_from_catalog
+from segcli.engine.scope import parts_out_of_scope
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UnsupportedError, UsageError
 from segcli.in_memory import take
@@ -59,6 +60,9 @@ def segment(
     given = take(image, axes, loaded.card, settings)
     if spacing is not None and any(part.geometry.spacing is not None for part in given.parts):
         raise UsageError("the image states its own spacing: leave spacing out, or correct the image")
+    outside = parts_out_of_scope(given.parts, loaded.card, settings.spacing)
+    if outside is not None and not settings.any_scope:
+        raise UnsupportedError(f"{outside} (any_scope=True in the settings segments it all the same)")
     segmenter = Segmenter(loaded.network, loaded.card, settings)
     ((_, result),) = segmenter.segment([("image", given.parts)])
     if isinstance(result, CaseError):
@@ -66,7 +70,7 @@ def segment(
     remarks = (*given.warnings, *result.warnings)
     if settings.strict and remarks:
         raise UnsupportedError(f"strict: {remarks[0]}")
-    for remark in remarks:
+    for remark in (*remarks, *(() if outside is None else (outside,))):
         warnings.warn(remark, stacklevel=2)
     return given.back(result.masks)
 

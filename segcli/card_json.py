@@ -9,52 +9,53 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from segcli import contract
-from segcli.contract import EmptyFilter, Gate, ModelCard
-from segcli.errors import ModelError, UsageError
-from segcli.regular_file import read_regular
+from segcli.contract import EmptyFilter, Gate, ModelCard, Scope
+from segcli.errors import ModelError
+from segcli.strict_json import parse_object
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of the cards that this segcli writes where nothing asks for an older one; it reads all from 1 on."""
+SINCE = {"scope": 2}
+"""Fields that older schemas do not have."""
+MOST_TILE = 2**24
+MOST_VALUES = 2**30
+"""Pixels of a tile, and numbers that go into or come out of the network for one."""
+MOST_CONTEXT = 32
+MOST_LENGTH = 1e6
+"""mm or pixels of a field of view."""
 _MODALITY = re.compile(r"[A-Z][A-Z0-9_]{0,15}")
+_BODY_PART = re.compile(r"[A-Z][A-Z0-9_ ]{0,15}")
 ORIENTATION_PAIRS = ("LR", "PA", "SI")
 
 
 def parse_card(text: str) -> ModelCard:
     """The card in a JSON text. Raises ModelError naming the field that is unknown, missing, mistyped or senseless."""
     try:
-        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        value = parse_object(text)
     except ValueError as error:
-        raise ModelError(f"config.json is not valid JSON: {error}") from error
-    except RecursionError as error:
-        raise ModelError("config.json is nested too deeply for a card") from error
-    if not isinstance(value, dict):
-        raise ModelError("config.json must hold one JSON object")
-    if value.get("schema") != SCHEMA:
-        raise ModelError(f"config.json: schema is {value.get('schema')!r}, this segcli reads schema {SCHEMA}")
+        raise ModelError(f"config.json {error}") from error
+    schema = value.get("schema")
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
+        raise ModelError(f"config.json: schema is {str(schema)[:40]}, this segcli reads schemas 1 to {SCHEMA}")
+    for name, since in SINCE.items():
+        if name in value and schema < since:
+            raise ModelError(f"config.json: unknown field {name!r} (cards of schema {since} have it, this is {schema})")
     card = _convert(value, ModelCard, "config.json")
     check_card(card)
     return typing.cast(ModelCard, card)
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file that the user wrote. Raises UsageError."""
-    try:
-        value = json.loads(read_regular(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} must hold one JSON object")
-    return value
-
-
 def format_card(card: ModelCard) -> str:
     """The card as JSON text that :func:`parse_card` reads back as the equal card."""
     fields = dataclasses.asdict(card)
-    if card.empty_filter is None:
-        del fields["empty_filter"]  # a field that older versions would refuse
+    for name in ("empty_filter", "scope"):
+        if fields[name] is None:
+            del fields[name]  # a field that older versions would refuse
+    if card.scope is not None:
+        fields["scope"] = {name: value for name, value in fields["scope"].items() if value is not None}
     return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -72,8 +73,8 @@ def _problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
             yield name, f"must have {card.spatial_dims} numbers"
     if not card.channels:
         yield "channels", "must name at least one channel"
-    if card.context_slices < 0 or (card.context_slices and card.spatial_dims != 2):
-        yield "context_slices", "must be 0 or more, and 0 for a 3-D model"
+    if not 0 <= card.context_slices <= MOST_CONTEXT or (card.context_slices and card.spatial_dims != 2):
+        yield "context_slices", f"must lie between 0 and {MOST_CONTEXT}, and be 0 for a 3-D model"
     if card.modality is not None and not _MODALITY.fullmatch(card.modality):
         yield "modality", "must be spelt as DICOM does, such as MR or CT, or null for any"
     if not 0 < card.threshold < 1:
@@ -81,21 +82,33 @@ def _problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
     yield from _tile_problems(card)
     yield from _label_problems(card)
     yield from _intensity_problems(card.intensity)
+    if card.scope is not None:
+        yield from _scope_problems(card, card.scope)
     if card.gate is not None:
         yield from _threshold_problems("gate", card.gate, len(card.labels))
         yield from _share_problems("gate.gated_empty", (card.gate.gated_empty,))
     if card.empty_filter is not None:
-        yield from _threshold_problems("empty_filter", card.empty_filter, len(card.labels))
-        yield from _share_problems("empty_filter.emptied_empty", (card.empty_filter.emptied_empty,))
-        if card.empty_filter.top_k < 1:
-            yield "empty_filter.top_k", "must be at least 1"
-        if card.gate is not None:
-            yield "empty_filter", "stands beside a gate: a model has one or the other"
+        yield from _filter_problems(card, card.empty_filter)
+
+
+def _filter_problems(card: ModelCard, found: EmptyFilter) -> typing.Iterator[tuple[str, str]]:
+    yield from _threshold_problems("empty_filter", found, len(card.labels))
+    yield from _share_problems("empty_filter.emptied_empty", (found.emptied_empty,))
+    if not 1 <= found.top_k <= MOST_TILE:
+        yield "empty_filter.top_k", f"must lie between 1 and {MOST_TILE:,}"
+    if card.gate is not None:
+        yield "empty_filter", "stands beside a gate: a model has one or the other"
 
 
 def _tile_problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
-    if any(not 0 < size <= 65536 for size in card.tile):
+    if any(size < 1 for size in card.tile):
         yield "tile", "must be positive"
+    pixels = math.prod(card.tile)
+    if pixels > MOST_TILE or pixels * max(card.network_channels, card.network_outputs) > MOST_VALUES:
+        yield (
+            "tile",
+            f"is too large: at most {MOST_TILE:,} pixels, and {MOST_VALUES:,} numbers in all channels or labels",
+        )
     for overlap, tile, margin in zip(card.overlap, card.tile, card.margin, strict=True):
         if margin < 0 or tile - 2 * margin <= 0:
             yield "margin", "must leave something of the tile"
@@ -122,6 +135,23 @@ def _label_problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
             yield "labels", f"color of {label.name!r} must be three numbers from 0 to 255"
         if any(code is not None and len(code.meaning) > 64 for code in (label.category, label.type)):
             yield "labels", f"a code meaning of {label.name!r} is longer than 64 characters"
+
+
+def _scope_problems(card: ModelCard, scope: Scope) -> typing.Iterator[tuple[str, str]]:
+    if card.schema < SINCE["scope"]:
+        yield "scope", f"needs schema {SINCE['scope']}"
+    lengths = (2, 3) if card.spatial_dims == 2 else (3,)
+    for name in ("field_of_view_mm", "field_of_view_px", "spacing"):
+        ranges = getattr(scope, name)
+        if ranges is None:
+            continue
+        if len(ranges) not in lengths:
+            yield f"scope: {name}", f"must have {' or '.join(map(str, lengths))} ranges, one per axis of the tile"
+        if any(not 0 < low <= high <= MOST_LENGTH for low, high in ranges):
+            yield f"scope: {name}", "must hold ranges [smallest, largest] of positive numbers"
+    for word in scope.body_part or ():
+        if not _BODY_PART.fullmatch(word):
+            yield "scope: body_part", "must hold words as DICOM spells them, such as HEAD"
 
 
 def _intensity_problems(intensity: contract.Intensity) -> typing.Iterator[tuple[str, str]]:
@@ -159,19 +189,7 @@ def _is_orientation(letters: str) -> bool:
     return len(letters) == 3 and all(sum(letter in pair for letter in letters) == 1 for pair in ORIENTATION_PAIRS)
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"the field {key!r} stands twice")
-    return dict(pairs)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-def _convert(value: Any, kind: Any, where: str) -> Any:  # noqa: C901, PLR0911, PLR0912 - one branch a kind of type
+def _convert(value: Any, kind: Any, where: str) -> Any:  # noqa: C901, PLR0911 - one branch a kind of type
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
@@ -199,8 +217,6 @@ def _convert(value: Any, kind: Any, where: str) -> Any:  # noqa: C901, PLR0911, 
         return float(value)
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise ModelError(f"{where} must be {_NAMES[kind]}")
-    if isinstance(value, float) and not math.isfinite(value):  # 1e999 is valid JSON
-        raise ModelError(f"{where} must be a finite number")
     return value
 
 
@@ -214,7 +230,7 @@ def _convert_object(value: Any, kind: type, where: str) -> Any:
     fields = {item.name: item for item in dataclasses.fields(kind)}
     for name in value:
         if name not in fields:
-            raise ModelError(f"{where}: unknown field {name!r}")
+            raise ModelError(f"{where}: unknown field {name[:80]!r}")
     for name, item in fields.items():
         needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if needed and name not in value:

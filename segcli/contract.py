@@ -25,6 +25,7 @@ ENTRY_POINT_GROUP = "segcli.models"
 Activation: TypeAlias = Literal["softmax", "sigmoid", "none"]
 IntensityKind: TypeAlias = Literal["zscore", "window", "percentile", "none"]
 IntensityScope: TypeAlias = Literal["case", "slice"]
+Plane: TypeAlias = Literal["axial", "coronal", "sagittal"]
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,29 @@ class EmptyFilter:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """What the images were like that a model was trained on. With what is None nothing is compared.
+
+    Ranges are (smallest, largest) of the training images themselves, one per axis of the tile (of a 2-D card also
+    three, slices first): ``field_of_view_mm``; ``field_of_view_px``, in pixels of the network's grid; ``spacing``, mm
+    of the pixels as stored. ``body_part``: words of DICOM's BodyPartExamined. ``planes``: in which slices lay.
+    """
+
+    field_of_view_mm: tuple[tuple[float, float], ...] | None = None
+    field_of_view_px: tuple[tuple[int, int], ...] | None = None
+    spacing: tuple[tuple[float, float], ...] | None = None
+    body_part: tuple[str, ...] | None = None
+    planes: tuple[Plane, ...] | None = None
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What was trained, as ``config.json`` of a model folder states it.
 
     ``spacing`` (mm) and ``orientation`` (towards what the column, row and slice index increase, e.g. ``LPS``) are
     None where the network takes images as stored. A 2-D card with ``context_slices`` may state three spacings, slices
     first: the k-th neighbour is then the slice nearest to k times that far away. ``margin`` is what a valid convolution
-    loses on each side, in pixels. ``modality`` None means any.
+    loses on each side, in pixels. ``modality`` None means any. ``schema`` is 1, or 2 in a card with a ``scope``.
     """
 
     plugin: str
@@ -125,6 +142,7 @@ class ModelCard:
     orientation: str | None = None
     gate: Gate | None = None
     empty_filter: EmptyFilter | None = None
+    scope: Scope | None = None
     plugin_options: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     attribution: str = ""

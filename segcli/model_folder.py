@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from segcli.card_json import check_card, format_card, parse_card
 from segcli.contract import ModelCard
 from segcli.errors import ModelError
+from segcli.other_models import other_kind
+from segcli.regular_file import open_regular, read_regular
+from segcli.strict_json import MOST_BYTES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +25,8 @@ WEIGHTS_NAME = "model.safetensors"
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 PICKLE_HEADS = (b"PK\x03\x04", b"\x80")
 """How files of ``torch.save`` (a zip) and bare pickles begin."""
+MOST_HEADER = 16 * 2**20
+"""Bytes of a safetensors header: some hundred thousand tensors."""
 CONVERT = (
     "pickled weights are never loaded: convert them where you trust them with safetensors.torch.save_file, and write "
     "the new SHA-256 into the card"
@@ -43,20 +48,14 @@ class ModelFolder:
 
 def load_model_folder(path: Path) -> ModelFolder:
     """Read and check the card, and the weights' hash. Raises ModelError saying which part is missing or wrong."""
-    if not path.is_dir():
-        raise ModelError(f"{path} is not a model folder: it should hold {CARD_NAME} and {WEIGHTS_NAME}")
-    for name in (CARD_NAME, WEIGHTS_NAME):
-        if not (path / name).is_file():
-            raise ModelError(f"{path}: {name} is missing{_pickle_hint(path)}")
+    card = load_card(path)
     try:
-        card = parse_card((path / CARD_NAME).read_text(encoding="utf-8"))
-        with (path / WEIGHTS_NAME).open("rb") as stream:
-            if _is_pickle(stream.read(9)):
-                raise ModelError(f"{WEIGHTS_NAME} is a pickle under another name; {CONVERT}")
+        with open_regular(path / WEIGHTS_NAME) as stream:
+            _check_head(stream.read(9), os.fstat(stream.fileno()).st_size)
             stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: cannot be read ({type(error).__name__})") from error
+    except OSError as error:
+        raise ModelError(f"{path}: {WEIGHTS_NAME} cannot be read ({error.strerror})") from error
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     if digest != card.sha256:
@@ -65,6 +64,33 @@ def load_model_folder(path: Path) -> ModelFolder:
             f"{card.sha256[:12] or 'none'}…): restore the folder from its source"
         )
     return ModelFolder(path, card)
+
+
+def load_card(path: Path) -> ModelCard:
+    """The card alone, checked; its weights are not looked at. Raises ModelError as :func:`load_model_folder`."""
+    if not path.is_dir():
+        raise ModelError(f"{path} is not a model folder: it should hold {CARD_NAME} and {WEIGHTS_NAME}")
+    try:
+        return _read_card(path)
+    except ModelError as error:
+        other = other_kind(path)
+        if other is None:
+            raise
+        raise ModelError(f"{path} is not a segcli model folder: {other}") from error
+
+
+def _read_card(path: Path) -> ModelCard:
+    for name in (CARD_NAME, WEIGHTS_NAME):
+        if not os.path.lexists(path / name):
+            raise ModelError(f"{path} is not a segcli model folder: {name} is missing{_pickle_hint(path)}")
+    try:
+        return parse_card(read_regular(path / CARD_NAME, MOST_BYTES).decode("utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: {CARD_NAME} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: {CARD_NAME} is not a text in UTF-8") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def load_weights(folder: ModelFolder) -> dict[str, Tensor]:
@@ -105,6 +131,15 @@ def _pickle_hint(path: Path) -> str:
     if not pickles:
         return ""
     return f"; {pickles[0]} looks like pickled weights; {CONVERT}"
+
+
+def _check_head(head: bytes, size: int) -> None:
+    """Raise ModelError if a file of ``size`` bytes that begins so holds no safetensors."""
+    if _is_pickle(head):
+        raise ModelError(f"{WEIGHTS_NAME} is a pickle under another name; {CONVERT}")
+    length = int.from_bytes(head[:8], "little")  # of the header that follows
+    if size < 10 or length > min(size - 8, MOST_HEADER):
+        raise ModelError(f"{WEIGHTS_NAME} is not a safetensors file, or cut off: restore the folder from its source")
 
 
 def _is_pickle(head: bytes) -> bool:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the command line uses this room before numpy is needed
 Status: TypeAlias = Literal["done", "empty", "unchanged", "skipped", "failed"]
 
 REPORT_SCHEMA = 1
+OUT_OF_SCOPE = "out of scope: "
+"""How the reason begins of a case that is not of the kind its model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 some failed, 3 nothing to do, 4 all failed, or what ended it. Skipped files never count."""
+        """0 all well, 1 some failed, 3 nothing to do, 4 all failed, or what ended it.
+
+        Skipped files never count, but a run that found cases and none in the model's scope is 3, never 0.
+        """
         if self.ended is not None:
             return self.ended
         failed = self.counts.get("failed", 0)
@@ -109,5 +114,12 @@ class Report:
         if failed:
             return 1 if well else 4
         if not well:
-            return 0 if self.found else 3
+            return 0 if self.found and not self.out_of_scope else 3
         return 0
+
+    @property
+    def out_of_scope(self) -> int:
+        """How many cases were skipped because the model was trained on another kind of image."""
+        return sum(
+            outcome.status == "skipped" and (outcome.reason or "").startswith(OUT_OF_SCOPE) for outcome in self.outcomes
+        )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
 class NotRegularError(OSError):
@@ -21,7 +21,7 @@ class TooLargeError(OSError):
     """The file holds more bytes than it may; ``strerror`` says how many are allowed, without the path."""
 
 
-def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
+def open_regular(path: str | Path, *, follow_links: bool = True) -> BufferedReader:
     """Open a regular file for reading (bytes, buffered); the caller closes it.
 
     ``follow_links=False`` refuses a symbolic link at the last part of the path. Raises NotRegularError for a pipe,

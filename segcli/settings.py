@@ -34,6 +34,7 @@ class PredictSettings:
     max_pixels: int = 500_000_000
     select: tuple[tuple[str, str], ...] = ()
     any_modality: bool = False
+    any_scope: bool = False
     gaps: Gaps = "warn"
     strict: bool = False
     spacing: tuple[float, ...] | None = None

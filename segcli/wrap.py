@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segcli.card_json import SCHEMA, parse_card, read_json_object
+from segcli.card_json import SCHEMA, parse_card
 from segcli.catalog import Catalog
 from segcli.contract import ModelCard, ModelPlugin
 from segcli.errors import ModelError, UsageError
+from segcli.strict_json import read_object
 
 MOST_MULTIPLE = 128
 
@@ -102,7 +103,7 @@ def _kind(file: Path, data: bytes) -> str:
 
 
 def _stated(card_file: Path | None) -> dict[str, Any]:
-    stated = {} if card_file is None else read_json_object(card_file)
+    stated = {} if card_file is None else read_object(card_file)
     for name in OURS:
         if name in stated:
             raise UsageError(f"{card_file}: leave out {name!r}, it is written for you")

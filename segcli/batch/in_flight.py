@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segcli.batch.ahead import Stat, refuse_changed
+from segcli.contract import ModelCard
+from segcli.engine.scope import case_out_of_scope, parts_out_of_scope
 from segcli.errors import CaseError, UnreadableError
+from segcli.formats.interface import MaskRequest
 from segcli.formats.mask_sink import MaskSink
 from segcli.formats.readers import Delivery
 from segcli.outcome import Job
@@ -24,15 +27,28 @@ class Reading:
 
 @dataclass
 class Segmenting:
-    """A case that was read. ``stat``: of its files before they were read; ``key``: what its mask is made from."""
+    """A case that was read. ``stat``: of its files before they were read; ``key``: what its mask is made from.
+
+    ``notes``: what must be told with its mask.
+    """
 
     job: Job
     delivery: Delivery
     stat: Stat
     key: str
+    notes: tuple[str, ...] = ()
     seconds_writing: float = 0.0
     mask: MaskSink | None = None
     """The mask of an image read in bands, on its way; one of an image in memory is written when it is whole."""
+
+    def out_of_scope(self, card: ModelCard, stated: tuple[float, ...] | None) -> str | None:
+        """Why the model was not made for this image, judged by its headers and by what was read."""
+        case, parts = self.job.case, self.delivery.parts
+        return case_out_of_scope(case, card, stated) or parts_out_of_scope(parts, card, stated)
+
+    def request(self, of_run: MaskRequest) -> MaskRequest:
+        """What the writer of this mask must know."""
+        return replace(of_run, notes=self.notes)
 
     def true_error(self, error: CaseError) -> CaseError:
         """``error``, or that the file was changed under the bands, which then looks like damage."""

@@ -18,6 +18,8 @@ MASK_SETTINGS = ("overlap", "gate", "gaps", "strict", "spacing", "channel", "dic
 def fingerprint(card: ModelCard, settings: PredictSettings, precision: str, versions: Sequence[str]) -> str:
     """SHA-256 (hex) of everything but the input."""
     chosen = {name: getattr(settings, name) for name in MASK_SETTINGS} | {"precision": precision}
+    if settings.any_scope:  # where it is off, folders made before there was such a setting go on
+        chosen["any_scope"] = True
     text = json.dumps([format_card(card), chosen, list(versions)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from segcli.batch.key import hash_file, stat_of
 from segcli.batch.manifest import DEATHS, History
 from segcli.case import Case, LeftOut
+from segcli.contract import ModelCard
+from segcli.engine.scope import case_out_of_scope
 from segcli.errors import UsageError
 from segcli.formats.walk import input_name
 from segcli.outcome import Job, Outcome
@@ -75,9 +77,11 @@ def in_shard(case_id: str, shard: tuple[int, int] | None) -> bool:
 
 
 def plan(
-    cases: Sequence[Case], output: Path, history: History, settings: PredictSettings
+    cases: Sequence[Case], output: Path, history: History, settings: PredictSettings, card: ModelCard
 ) -> tuple[list[Job], list[Outcome]]:
-    """Jobs to run, and outcomes already known: collisions, unchanged cases, cases that ended the run twice."""
+    """Jobs to run, and outcomes already known: collisions, unchanged cases, cases that ended the run twice, and those
+    whose headers tell that they are out of the model's scope.
+    """
     claims = Counter(_folded(case) for case in cases)
     jobs: list[Job] = []
     known: list[Outcome] = []
@@ -93,6 +97,8 @@ def plan(
             known.append(failed(case, "ended the run twice; --retry-failed tries it again", "CaseError"))
         elif settings.retry_failed and not (history.deaths[case.id] or (before and before.status == "failed")):
             continue
+        elif not settings.any_scope and (outside := case_out_of_scope(case, card, settings.spacing)) is not None:
+            known.append(skipped(case, outside))
         elif before is not None and is_unchanged(job, before, settings):
             known.append(unchanged(before))
         else:
@@ -121,6 +127,11 @@ def is_unchanged(job: Job, before: Outcome, settings: PredictSettings) -> bool:
 def unchanged(before: Outcome) -> Outcome:
     """The outcome of a case that needs nothing: all that was known of it, and the status ``unchanged``."""
     return Outcome.from_json({**before.to_json(), "status": "unchanged"})
+
+
+def skipped(case: Case, reason: str) -> Outcome:
+    """The outcome of a case that is no image for this model."""
+    return replace(failed(case, reason, ""), status="skipped", error=None)
 
 
 def failed(case: Case, reason: str, error: str) -> Outcome:

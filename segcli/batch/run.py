@@ -228,7 +228,7 @@ def _run(
         listener.begun(books.facts)
         with Readers(max(1, min(4, (os.cpu_count() or 2) - 1)), books.output) as readers:
             found = scan(inputs, _scan_options(books.key, settings, model), readers)
-            jobs, known = plan(found.cases, books.output, books.history, settings)
+            jobs, known = plan(found.cases, books.output, books.history, settings, model.card)
             refuse_targets_inside(jobs, inputs)
             interrupt.at_once = False
             tell.planned(jobs, len(found.cases) + sum(entry.status == "failed" for entry in found.left_out))

@@ -18,7 +18,7 @@ from segcli.batch.in_flight import Reading, Segmenting
 from segcli.batch.key import hash_file, job_key, stat_of
 from segcli.batch.manifest import DISK_FULL, History, ManifestWriter
 from segcli.batch.measures import DECIMALS, outcome_of
-from segcli.batch.plan import failed, unchanged
+from segcli.batch.plan import failed, skipped, unchanged
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.segmenter import Segmented, Segmenter
 from segcli.errors import CaseError, SegcliError, SkippedCase, UnreadableError, UnsupportedError, WriteError
@@ -120,7 +120,8 @@ class Runner:
                 self._written(*pending.popleft(), told)
 
     def _open_mask(self, working: Segmenting) -> MaskSink:
-        working.mask = open_sink(self._target(working.job), working.job.case, working.delivery.parts, self._request)
+        request = working.request(self._request)
+        working.mask = open_sink(self._target(working.job), working.job.case, working.delivery.parts, request)
         return working.mask
 
     def _target(self, job: Job) -> Target:
@@ -148,7 +149,7 @@ class Runner:
             try:
                 delivery = _wait(item.future)
             except SkippedCase as error:
-                self._early.append(replace(failed(item.job.case, str(error), ""), status="skipped", error=None))
+                self._early.append(skipped(item.job.case, str(error)))
                 continue
             except SegcliError as error:
                 self._early.append(failed(item.job.case, str(error), type(error).__name__))
@@ -198,6 +199,12 @@ class Runner:
         if settings.strict and warnings:
             self._early.append(failed(case, f"--strict: {warnings[0]}", "UnsupportedError"))
             return False
+        reason = working.out_of_scope(self._request.card, settings.spacing)
+        if reason is not None and not settings.any_scope:
+            self._early.append(skipped(case, reason))
+            return False
+        if reason is not None:  # no warning to the reader's: with --strict it would fail what was asked for
+            working.notes = (f"{reason}; segmented all the same (--any-scope)",)
         before = self._history.outcomes.get(case.id)
         if not settings.overwrite and before is not None and before.key == working.key and before.sha256 is not None:
             try:
@@ -217,7 +224,7 @@ class Runner:
                 written = working.mask.finish()
                 working.delivery.close()
             else:
-                written = write_mask(self._target(job), job.case, result.masks, self._request)
+                written = write_mask(self._target(job), job.case, result.masks, working.request(self._request))
             working.seconds_writing = time.perf_counter() - start
             return written
         except SegcliError:
@@ -241,6 +248,7 @@ class Runner:
             return
         done = outcome_of(case, working.delivery, result, self._request.card)
         seconds = {**done.seconds, "write": round(working.seconds_writing, DECIMALS)}
+        done = replace(done, warnings=(*done.warnings, *working.notes))
         self._record(replace(done, seconds=seconds, key=working.key, stat=working.stat, sha256=written.sha256), told)
 
     def _tell_early(self, told: Callable[[Outcome], None]) -> None:

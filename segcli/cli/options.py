@@ -158,6 +158,7 @@ _OPTIONS = (
                  help="Most pixels of one image held in memory."),
     SELECT,
     click.option("--any-modality", is_flag=True, help="Also images of another modality than the model's."),
+    click.option("--any-scope", is_flag=True, help="Also images unlike those the model was trained on."),
     click.option("--gaps", type=click.Choice(["warn", "error"]), default=_D.gaps, show_default=True,
                  help="What a missing slice is."),
     click.option("--strict", is_flag=True, help="Warnings about a case are failures."),

@@ -15,9 +15,9 @@ from torch import Tensor
 from segcli.contract import ModelCard
 from segcli.engine.statistics import Normalisation, needs_whole, normalisation
 from segcli.engine.strips import Strips
-from segcli.engine.turn import Turn, refuse_coarse_reslicing, turn_for
+from segcli.engine.turn import Turn, refuse_coarse_reslicing, steps_of, turn_for
 from segcli.errors import UnsupportedError
-from segcli.image import BandSource, Geometry, Image
+from segcli.image import BandSource, Image
 
 MOST_CONTEXT_STEP = 1.5
 """How many times the card's slice spacing slices may lie apart and still be context of one another."""
@@ -93,7 +93,7 @@ def prepare(part: BandSource, card: ModelCard, stated: tuple[float, ...] | None,
     the part cannot be brought to the card's orientation or spacing truthfully, or would have to be held and is larger.
     """
     warnings: list[str] = []
-    steps = _steps(part.geometry, stated)
+    steps = steps_of(part.geometry, stated)
     turn = turn_for(part.geometry, card, warnings)
     if turn.order[0] != 0:
         refuse_coarse_reslicing(steps, turn, card)
@@ -124,15 +124,6 @@ def in_memory(part: BandSource, limit: int, what: str) -> Image:
     for index in range(slices):
         pixels[index] = part.read(index, 0, rows)
     return Image(pixels, part.geometry, part.valid, part.extra)
-
-
-def _steps(geometry: Geometry, stated: tuple[float, ...] | None) -> tuple[float | None, ...]:
-    """mm between slices, rows, columns; what the source states comes before what the user states."""
-    if geometry.spacing is not None:
-        return (geometry.slice_spacing, *geometry.spacing)
-    if stated is not None:
-        return (stated[2] if len(stated) == 3 else None, stated[0], stated[1])
-    return (None, None, None)
 
 
 def _grid(

@@ -46,11 +46,14 @@ class Turn:
 
 def turn_for(geometry: Geometry, card: ModelCard, warnings: list[str]) -> Turn:
     """From the orientation of the source to the card's; adds a warning where the source states none."""
-    if card.orientation is None:
-        return Turn()
-    have = geometry.orientation
-    if have is None:
+    if card.orientation is not None and geometry.orientation is None:
         warnings.append(f"the image states no orientation: taken as it is, the model expects {card.orientation}")
+    return turn_between(geometry.orientation, card)
+
+
+def turn_between(have: str | None, card: ModelCard) -> Turn:
+    """From the orientation ``have`` to the card's; none at all where either is unknown."""
+    if have is None or card.orientation is None:
         return Turn()
     source, target = have[::-1], card.orientation[::-1]  # letters are column, row, slice; axes slice, row, column
     order, flips = [], []
@@ -61,6 +64,15 @@ def turn_for(geometry: Geometry, card: ModelCard, warnings: list[str]) -> Turn:
         if source[found] != letter and not (axis == 0 and card.spatial_dims == 2):
             flips.append(axis)
     return Turn((order[0], order[1], order[2]), tuple(flips))
+
+
+def steps_of(geometry: Geometry, stated: tuple[float, ...] | None) -> tuple[float | None, ...]:
+    """mm between slices, rows, columns; what the source states comes before what the user states."""
+    if geometry.spacing is not None:
+        return (geometry.slice_spacing, *geometry.spacing)
+    if stated is not None:
+        return (stated[2] if len(stated) == 3 else None, stated[0], stated[1])
+    return (None, None, None)
 
 
 def refuse_coarse_reslicing(steps: tuple[float | None, ...], turn: Turn, card: ModelCard) -> None:

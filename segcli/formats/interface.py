@@ -43,11 +43,15 @@ class ReadRequest:
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What the writer must know: the model's card, the run's settings and the versions that stand in the mask."""
+    """What the writer must know: the model's card, the run's settings and the versions that stand in the mask.
+
+    ``notes``: what whoever looks at this one mask must be told; formats with room for words (DICOM SEG) hold them.
+    """
 
     card: ModelCard
     settings: PredictSettings
     segcli_version: str
+    notes: tuple[str, ...] = ()
 
 
 class InputFiles:

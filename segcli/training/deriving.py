@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from segcli.card_json import SCHEMA
 from segcli.contract import Intensity, Label, ModelCard
 from segcli.errors import UsageError
 from segcli.image import Image
@@ -70,6 +71,7 @@ def derive_card(
         spacing=spacing,
         orientation=orientation,
         plugin_options=dict(options.plugin_options),
+        schema=SCHEMA,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.engine.scope import body_parts_of
 from segcli.errors import SegcliError, UsageError
 from segcli.formats.interface import ReadRequest
 from segcli.formats.readers import Delivery, Readers
@@ -32,6 +33,7 @@ class Example:
     parts: tuple[Image, ...]
     labels: tuple[NDArray[Any], ...]
     modality: str | None = None
+    body_parts: tuple[str, ...] = ()
 
 
 def read_examples(
@@ -59,7 +61,9 @@ def read_examples(
             raise UsageError(f"{pair.name}: {error}") from error
         parts = tuple(part for part in delivery.parts if isinstance(part, Image))  # all: none was asked for in bands
         labels = _aligned(pair, parts, masks)
-        examples.append(Example(pair.name, groups[pair.name], parts, labels, pair.case.modality))
+        examples.append(
+            Example(pair.name, groups[pair.name], parts, labels, pair.case.modality, body_parts_of(pair.case))
+        )
         told(len(examples))
     return examples
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segcli.card_json import read_json_object
 from segcli.errors import UsageError
+from segcli.strict_json import read_object
 
 DESCRIPTION = "dataset.json"
+MOST_DESCRIPTION = 64 * 2**20
+"""Bytes of it: some list every case."""
 IMAGE_FOLDERS = ("images", "image", "img", "imgs")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "segmentations")
 
@@ -46,7 +48,7 @@ def read_layout(folder: Path) -> Layout:
 
 def _nnunet(folder: Path) -> Layout:
     path = folder / DESCRIPTION
-    description = read_json_object(path)
+    description = read_object(path, MOST_DESCRIPTION)
     for name in ("imagesTr", "labelsTr"):
         if not (folder / name).is_dir():
             raise UsageError(f"{folder}: the folder {name} is missing")

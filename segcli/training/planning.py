@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from segcli.card_json import check_card, format_card, parse_card, read_json_object
+from segcli.card_json import SCHEMA, check_card, format_card, parse_card
 from segcli.catalog import Catalog
 from segcli.contract import ModelCard, Network, TrainableNetwork
 from segcli.engine.model import load_model
 from segcli.errors import ModelError, UsageError
+from segcli.strict_json import read_object
 from segcli.training.augment import Augmentation
 from segcli.training.choosing import Choice
 from segcli.training.dataset import TrainingCase, training_cases
@@ -27,6 +28,7 @@ from segcli.training.examples import Example, label_values
 from segcli.training.layout import read_layout
 from segcli.training.loop import Hardware, Recipe
 from segcli.training.options import PRESETS, CardOptions, RecipeOptions, SplitOptions, TrainOptions
+from segcli.training.scope_of import scope_of
 from segcli.training.source import read_all
 from segcli.training.splitting import (
     Split,
@@ -104,6 +106,8 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
             start.card, name=options.card.name or start.card.name, gate=None, empty_filter=None, metrics={}, sha256=""
         )
         _check_labels(card, values)
+    if start is not None or card.scope is None:  # a --card may state another one
+        card = replace(card, scope=scope_of(train, card), schema=SCHEMA)
     return Plan(
         card=card,
         recipe=recipe_of(options.recipe, card, options.split.seed),
@@ -186,7 +190,7 @@ def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> tuple[
     if options.card.deep_supervision:
         asked["deep_supervision"] = True
     preset = PRESETS[options.recipe.preset]["plugin_options"]
-    override = {} if options.card.card is None else read_json_object(options.card.card)
+    override = {} if options.card.card is None else read_object(options.card.card)
     card = replace(derived, plugin_options={"presence": True, **preset, **asked})
     try:
         card = parse_card(json.dumps(merged(json.loads(format_card(card)), override)))

@@ -132,8 +132,9 @@ def test_the_example_becomes_another_kind_as_the_page_says(
 
 def test_every_field_of_the_card_is_explained() -> None:
     text = section("The contract").split("### The card")[1]
-    assert words(" ".join(rows(text))) == {item.name for item in dataclasses.fields(contract.ModelCard)}
-    for kind in (contract.Label, contract.Code, contract.Intensity, contract.Gate):
+    table = text.split("### The scope")[0]
+    assert words(" ".join(rows(table))) == {item.name for item in dataclasses.fields(contract.ModelCard)}
+    for kind in (contract.Label, contract.Code, contract.Intensity, contract.Gate, contract.Scope):
         missing = {item.name for item in dataclasses.fields(kind)} - words(text)
         assert not missing, f"{kind.__name__}: {missing}"
 

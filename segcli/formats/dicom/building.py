@@ -49,6 +49,7 @@ def case_of(
         "columns": record["columns"],
         "dtype": _intensity_type(stack),
         "rescale": [_rescale(frame) for frame in stack.frames],
+        "body_part": sorted({frame.record.get("body_part", "") for frame in stack.frames} - {""}),
         "irregular": list(shape.warnings),
         "unsure": [text for text in warnings if "spacing" in text or "position" in text],
     }

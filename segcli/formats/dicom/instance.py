@@ -1,9 +1,9 @@
 """What grouping must know of one file, from its header alone: a small JSON dict.
 
-``patient study series sop sop_class syntax modality rows columns samples photometric bits for type frames planes`` are
-header values under short names; ``dated``: whether any date is usable; ``cine``: frames without positions of their own;
-``select``: the values of the keywords asked for; ``notes``: reduced library warnings; ``fault``: why it cannot be
-decoded although it belongs to a series.
+``patient study series sop sop_class syntax modality body_part rows columns samples photometric bits for type frames
+planes`` are header values under short names; ``dated``: whether any date is usable; ``cine``: frames without positions
+of their own; ``select``: the values of the keywords asked for; ``notes``: reduced library warnings; ``fault``: why it
+cannot be decoded although it belongs to a series.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
     "Modality",
+    "BodyPartExamined",
     "PatientID",
     "IssuerOfPatientID",
     "StudyInstanceUID",
@@ -103,6 +104,7 @@ def _record(opened: Opened) -> dict[str, Json]:
         "sop_class": sop_class,
         "syntax": opened.syntax,
         "modality": modality if modality is None or _CODE.fullmatch(modality) else "?",
+        "body_part": (values.text(data_set, "BodyPartExamined") or "")[:64],
         "patient": "\\".join(values.text(data_set, keyword) or "" for keyword in _PATIENT),
         "rows": rows or 0,
         "columns": columns or 0,

@@ -101,8 +101,8 @@ def _segmentation(pixels: NDArray[Any], case: Case, request: MaskRequest, number
         ),
         device_serial_number=(card.sha256 or derived_uid("model", *_model(card)))[:16],
         content_label="SEGMENTATION",
-        content_description=plain(f"{card.name} {card.version}", "segmentation"),
-        series_description=_series_description(card),
+        content_description=plain(f"{_flag(request)}{card.name} {card.version}", "segmentation"),
+        series_description=_series_description(request),
         specific_character_set="ISO_IR 192",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool(pixels.any()),
@@ -142,6 +142,8 @@ def _describe(seg: Dataset, case: Case, source: Source, request: MaskRequest) ->
             seg.LossyImageCompressionRatio = list(source.ratios)
         if source.methods:
             seg.LossyImageCompressionMethod = list(source.methods)
+    if request.notes:
+        seg.ImageComments = "; ".join(request.notes).replace("×", "x")
     seg.SeriesNumber = _series_number(source.series_number, request.card)
     schemes = private_schemes(request.card)
     if schemes:
@@ -159,10 +161,16 @@ def _set_file_meta(seg: Dataset, request: MaskRequest) -> None:
     seg.file_meta.ImplementationVersionName = f"SEGCLI {request.segcli_version}"[:16].strip()
 
 
-def _series_description(card: ModelCard) -> str:
+def _series_description(request: MaskRequest) -> str:
     """Model and what it looks for; nothing of the patient's."""
+    card = request.card
     found = ", ".join(label.name for label in card.labels)
-    return plain(f"{card.name} {card.version}: {found}", "Segmentation")
+    return plain(f"{_flag(request)}{card.name} {card.version}: {found}", "Segmentation")
+
+
+def _flag(request: MaskRequest) -> str:
+    """The first thing a viewer shows where there is something to be told; the notes themselves are Image Comments."""
+    return f"{request.notes[0].partition(':')[0].upper()}: " if request.notes else ""
 
 
 def _series_number(source: int, card: ModelCard) -> int:
