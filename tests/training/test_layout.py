@@ -100,7 +100,7 @@ def test_masks_may_carry_a_word_behind_the_name(tmp_path: Path) -> None:
         ),
         (lambda f: [path.unlink() for path in f.glob("*Tr/*")], "holds no image"),
         (lambda f: (f / "imagesTr/c_001_0000.nii.gz").write_bytes(b"\x1f\x8b\x08"), "c_001"),
-        (lambda f: (f / "dataset.json").write_text("{"), "dataset.json cannot be read as JSON"),
+        (lambda f: (f / "dataset.json").write_text("{"), "dataset.json is not valid JSON"),
         (lambda f: (f / "dataset.json").unlink(), "is not a data set"),
     ],
 )  # fmt: skip
