@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from PIL import Image
+from predicting import Predict
 
 from segcli.cli.main import run
 
 TESTS = Path(__file__).parents[1]
-
-Predict = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +49,3 @@ def predict(tmp_path: Path) -> Predict:
 
     (tmp_path / "in").mkdir()
     return call
-
-
-def png(path: Path) -> NDArray[Any]:
-    """Values of a mask, as Pillow reads them."""
-    with Image.open(path) as image:
-        return np.asarray(image)

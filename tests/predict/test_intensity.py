@@ -8,9 +8,9 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from conftest import Predict, png
 from numpy.typing import NDArray
 from PIL import Image
+from predicting import Predict, png
 
 from segcli.contract import Intensity
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import tifffile
-from conftest import Predict, png
 from numpy.typing import NDArray
 from PIL import Image
+from predicting import Predict, png
 from pydicom import dcmread
 
 LEVELS = [40, 90, 180]

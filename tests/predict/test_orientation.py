@@ -13,8 +13,8 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from conftest import Predict
 from numpy.typing import NDArray
+from predicting import Predict
 
 ORIENTATIONS = [
     "".join(letters) for pairs in itertools.permutations(("LR", "PA", "SI")) for letters in itertools.product(*pairs)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Predict
 from numpy.typing import NDArray
+from predicting import Predict
 from pydicom import Dataset, dcmread
 
 THREE = {"spatial_dims": 3, "tile": (24, 24, 24), "overlap": (0, 0, 0), "margin": (0, 0, 0), "spacing": (1.0, 1.0, 1.0)}

@@ -11,9 +11,9 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
-from conftest import Predict, png
 from numpy.typing import NDArray
 from PIL import Image
+from predicting import Predict, png
 
 CARD = {"tile": (24, 24), "spacing": (1.0, 1.0), "plugin_options": {"levels": [50], "shift": [6, 2]}}
 
