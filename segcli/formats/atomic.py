@@ -22,6 +22,7 @@ from segcli.errors import OutputExistsError, SegcliError, WriteError
 from segcli.formats.interface import MaskRequest
 from segcli.formats.table import PLACES, load_format
 from segcli.image import LabelMap
+from segcli.regular_file import open_regular
 
 TEMPORARY = ".segcli-tmp-"
 """How the name of every temporary file begins; a scan never reads them."""
@@ -189,7 +190,7 @@ def flush_folder(folder: Path) -> None:
 def _left_in_place(path: Path, written: Written) -> Written:
     """What lies at a path that is not ours stays; it is as good as written if it is the same."""
     if not path.is_symlink() and path.is_file() and path.stat().st_size == written.size:
-        with path.open("rb") as stream:
+        with open_regular(path, follow_links=False) as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() == written.sha256:
                 return written
     raise OutputExistsError("a file that segcli did not write lies at the output path: choose another -o, or move it")
@@ -211,7 +212,8 @@ def make_folders(target: Target, private: bool) -> None:
             pass
         else:
             flush_folder(parent)
-        if not folder.resolve().is_relative_to(output):
+        # Below a folder that lies inside, only a link leads out: to resolve every folder would be quadratic.
+        if folder.is_symlink() and not folder.resolve().is_relative_to(output):
             raise WriteError("a link in the output folder leads out of it: remove the link or choose another -o")
 
 

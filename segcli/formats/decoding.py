@@ -5,6 +5,7 @@ The libraries' own messages are not passed on: they quote header values and path
 
 from __future__ import annotations
 
+import errno
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 
 from segcli.errors import SegcliError, UnreadableError, UnsupportedError
 from segcli.formats import memory_limit
+from segcli.regular_file import NotRegularError
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -19,6 +21,8 @@ _USUAL = 4
 """Bytes of one number where the caller does not say."""
 
 HUNGRY = "it takes more memory than its header accounts for, or than there is"
+TOO_MANY_FILES = "too many files are open: raise the limit with ulimit -n"
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 NO_MEMORY = (
     "bad_alloc",
     "memoryerror",
@@ -33,6 +37,7 @@ NO_MEMORY = (
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (MemoryError, HUNGRY),
     (NotImplementedError, "a variant that no decoder here reads"),
+    (NotRegularError, "it is no regular file any more"),
     (PermissionError, "no permission to read the file"),
     (FileNotFoundError, "a file is missing"),
     (EOFError, "the data end too early"),
@@ -113,6 +118,8 @@ def _complaint(error: Exception) -> str:
     for kind, words in _KINDS:
         if isinstance(error, kind):
             return words
+    if isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS:
+        return TOO_MANY_FILES
     text = str(error).lower()
     if any(word in text for word in NO_MEMORY):
         return HUNGRY

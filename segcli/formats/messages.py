@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from segcli import errors
 from segcli.errors import SegcliError, UnreadableError
-from segcli.formats.decoding import HUNGRY
+from segcli.formats.decoding import HUNGRY, OUT_OF_DESCRIPTORS, TOO_MANY_FILES
 from segcli.formats.interface import Description, OpenBands, ReadRequest
 from segcli.formats.pixel_memory import PixelMemory
 from segcli.image import Geometry, Image, Json, LabelMap
+from segcli.regular_file import NotRegularError
 
 _LONGEST_MESSAGE = 500
 
@@ -22,6 +23,13 @@ ERRORS: dict[str, type[SegcliError]] = {
     name: value for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, SegcliError)
 }
 """The errors that keep class and text on their way; of any other exception only the class's name is told."""
+
+_PLAIN: tuple[tuple[type[Exception], str], ...] = (
+    (MemoryError, f"{HUNGRY}: export it again, or convert it to a smaller one"),
+    (NotRegularError, "it is no regular file any more: run again"),
+    (PermissionError, "no permission to read the file: check its rights"),
+    (FileNotFoundError, "a file vanished after the folder was scanned: run again"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,11 @@ def error_to_json(error: Exception) -> Json:
     name = type(error).__name__
     if isinstance(error, SegcliError) and name in ERRORS:
         return {"error": name, "text": " ".join(str(error).split())[:_LONGEST_MESSAGE]}
-    if isinstance(error, MemoryError):
-        return _unreadable(f"{HUNGRY}: export it again, or convert it to a smaller one")
-    if isinstance(error, PermissionError):
-        return _unreadable("no permission to read the file: check its rights")
-    if isinstance(error, FileNotFoundError):
-        return _unreadable("a file vanished after the folder was scanned: run again")
+    if isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS:
+        return _unreadable(TOO_MANY_FILES)
+    for kind, text in _PLAIN:
+        if isinstance(error, kind):
+            return _unreadable(text)
     return _unreadable(f"its decoder gave up ({name}): repair it or export it again")
 
 

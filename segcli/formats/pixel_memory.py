@@ -1,4 +1,4 @@
-"""Pixel arrays from a reader process to the main process in anonymous memory, mapped there without copying.
+"""Pixel arrays from a reader process to the main process in anonymous memory, mapped there, not copied, where large.
 
 All arrays of a case lie in one ``memfd_create`` file (not in /dev/shm, which is 64 MB in a container). Where the
 system has no memfd: an unlinked private file in a folder the main process names.
@@ -6,6 +6,7 @@ system has no memfd: an unlinked private file in a folder the main process names
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import math
 import mmap
@@ -21,7 +22,10 @@ from segcli.formats.wire import BrokenWire
 from segcli.image import Json
 
 _ALIGNMENT = 64
-_WRITE_AT_ONCE = 256 * 1024 * 1024
+_AT_ONCE = 256 * 1024 * 1024
+_COPIED = 4 * 2**20
+"""Bytes up to which arrays are copied: what is mapped holds a descriptor, and a run reads many small cases ahead."""
+
 _KINDS = "biuf"
 
 
@@ -49,7 +53,7 @@ class PixelMemory:
         data = native.reshape(-1).view(np.uint8).data
         offset = 0
         while offset < len(data):
-            offset += os.pwrite(self.descriptor, data[offset : offset + _WRITE_AT_ONCE], start + offset)
+            offset += os.pwrite(self.descriptor, data[offset : offset + _AT_ONCE], start + offset)
         self._end = start + len(data)
         return {"shape": list(native.shape), "dtype": native.dtype.str, "offset": start}
 
@@ -71,11 +75,32 @@ def map_arrays(descriptor: int, places: Sequence[Json]) -> list[NDArray[Any]]:
     Raises BrokenWire where the places do not lie in the file.
     """
     size = os.fstat(descriptor).st_size
-    mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY) if size else b""
-    return [_array(mapped, size, place) for place in places]
+    content = _copied(descriptor, size) if size <= _COPIED else _mapped(descriptor, size)
+    return [_array(content, size, place) for place in places]
 
 
-def _array(mapped: mmap.mmap | bytes, size: int, place: Json) -> NDArray[Any]:
+def _mapped(descriptor: int, size: int) -> mmap.mmap | bytearray:
+    try:
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        return _copied(descriptor, size)
+
+
+def _copied(descriptor: int, size: int) -> bytearray:
+    content = bytearray(size)
+    at = 0
+    while at < size:
+        piece = os.pread(descriptor, min(_AT_ONCE, size - at), at)
+        if not piece:
+            raise BrokenWire
+        content[at : at + len(piece)] = piece
+        at += len(piece)
+    return content
+
+
+def _array(content: mmap.mmap | bytearray, size: int, place: Json) -> NDArray[Any]:
     try:
         shape = tuple(int(side) for side in place["shape"])
         dtype, offset = np.dtype(str(place["dtype"])), int(place["offset"])
@@ -86,4 +111,4 @@ def _array(mapped: mmap.mmap | bytes, size: int, place: Json) -> NDArray[Any]:
         raise BrokenWire
     if count == 0:
         return np.empty(shape, dtype)
-    return np.frombuffer(mapped, dtype, count, offset).reshape(shape)
+    return np.frombuffer(content, dtype, count, offset).reshape(shape)

@@ -24,6 +24,7 @@ from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.palette import MAX_INDEX, color_table, fits_palette
 from segcli.image import Image, LabelMap
+from segcli.regular_file import open_regular, read_regular
 
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 """Chunks of APNG, over which libpng stumbles where they are damaged; the first frame needs none of them."""
@@ -44,7 +45,7 @@ class Png:
 
     def describe(self, path: Path) -> Description:
         """Size from IHDR alone; a PNG states no spacing (its dpi are none)."""
-        with decoding("PNG"), path.open("rb") as stream:
+        with decoding("PNG"), open_regular(path) as stream:
             head = stream.read(png_chunks.HEADER_SIZE)
         refuse_gzip(head, "PNG")
         stated = png_chunks.header(head)
@@ -77,7 +78,7 @@ class Png:
         Raises UnsupportedError for a colour image: colours are no label numbers.
         """
         with decoding("PNG mask"):
-            data = path.read_bytes()
+            data = read_regular(path)
         stated = png_chunks.header(data)
         if stated.color not in (png_chunks.GREY, png_chunks.PALETTE):
             raise UnsupportedError("the PNG is no label map: it holds colours or transparency, not label numbers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 import site
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError, UsageError
 from segcli.formats import messages, wire
-from segcli.formats.decoding import HUNGRY, NO_MEMORY
+from segcli.formats.decoding import HUNGRY, NO_MEMORY, OUT_OF_DESCRIPTORS, TOO_MANY_FILES
 from segcli.formats.pixel_memory import map_arrays
 from segcli.image import Json
 
@@ -51,29 +52,35 @@ class ReaderClient:
     def __init__(self, places: Mapping[str, str], folder: Path | None, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
         self._said = b""
-        self._connection, theirs = socket.socketpair()
+        self._crowded = False
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "segcli.formats.reader_process", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                env=_environment(),
-                process_group=0,  # Ctrl-C must not reach it, not even while it starts
-            )
+            self._start()
         except OSError as error:
-            self._connection.close()
-            raise UsageError(f"no reader process can be started: {error.strerror}") from error
-        finally:
-            theirs.close()
+            raise UsageError(f"no reader process can be started: {error.strerror}{_advice(error)}") from error
+        self._greet(places, folder)
+
+    def _start(self) -> None:
+        """Raises OSError; nothing is left open then."""
+        with contextlib.ExitStack() as undo:
+            self._connection, theirs = socket.socketpair()
+            undo.callback(self._connection.close)
+            with theirs:
+                self._selector = undo.enter_context(selectors.DefaultSelector())
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "segcli.formats.reader_process", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    pass_fds=(theirs.fileno(),),
+                    env=_environment(),
+                    process_group=0,  # Ctrl-C must not reach it, not even while it starts
+                )
+            undo.pop_all()
         self._receiver = wire.Receiver(self._connection)
-        self._selector = selectors.DefaultSelector()
         self._selector.register(self._connection, selectors.EVENT_READ)
         if self._process.stderr is not None:
             os.set_blocking(self._process.stderr.fileno(), False)
             self._selector.register(self._process.stderr, selectors.EVENT_READ)
-        self._greet(places, folder)
 
     @property
     def pid(self) -> int:
@@ -81,15 +88,28 @@ class ReaderClient:
         return self._process.pid
 
     def _greet(self, places: Mapping[str, str], folder: Path | None) -> None:
+        how = f"no answer within {START_LIMIT:g} seconds"
         try:
             self.send({"places": dict(places), "folder": None if folder is None else str(folder)})
             self.receive(START_LIMIT)
-        except (ReaderLost, ReaderLate):
-            self.kill()
-            # No image has been opened yet, so this holds no header value.
-            last = self._said.decode(errors="replace").strip().splitlines()[-1:]
-            reason = f" ({last[0]})" if last else ""
-            raise UsageError(f"reader processes do not start{reason}: reinstall segcli, or see its doctor") from None
+        except ReaderLost:
+            how = self._end()
+        except ReaderLate:
+            pass
+        else:
+            return
+        self.kill()
+        # No image has been opened yet, so this holds no header value.
+        last = self._said.decode(errors="replace").strip().splitlines()[-1:]
+        raise UsageError(f"reader processes do not start: {'; '.join([how, *last])} (segcli doctor tells more)")
+
+    def _end(self) -> str:
+        """How the process ended by itself."""
+        try:
+            code = self._process.wait(_TICK)
+        except subprocess.TimeoutExpired:
+            return "no sensible answer"
+        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def send(self, request: Json) -> None:
         """Hand over a request. Raises ReaderLost."""
@@ -100,19 +120,20 @@ class ReaderClient:
         except OSError:
             raise ReaderLost from None
 
-    def receive(self, seconds: float | None) -> Json:
+    def receive(self, seconds: float) -> Json:
         """The next answer. Raises ReaderLost, or ReaderLate after ``seconds`` (the reader is killed then)."""
-        end = None if seconds is None else time.monotonic() + seconds
+        end = time.monotonic() + seconds
         try:
             while (message := self._receiver.frame()) is None:
                 if self._stopped():
                     raise ReaderLost
-                left = _TICK if end is None else end - time.monotonic()
+                left = end - time.monotonic()
                 if left <= 0:
                     self.kill()
                     raise ReaderLate
                 self._take(min(left, _TICK))
-        except (wire.BrokenWire, OSError):
+        except (wire.BrokenWire, OSError) as error:
+            self._crowded = isinstance(error, wire.NoDescriptor)
             self.kill()
             raise ReaderLost from None
         return message
@@ -138,7 +159,7 @@ class ReaderClient:
             self._selector.unregister(stream)
         self._said = (self._said + data)[-_KEPT:]
 
-    def fetch(self, request: Json, seconds: float | None) -> tuple[Json, list[NDArray[Any]]]:
+    def fetch(self, request: Json, seconds: float) -> tuple[Json, list[NDArray[Any]]]:
         """The answer to a request for pixels, and its arrays.
 
         Raises the error the reader sent, ReaderLost, or ReaderLate after ``seconds`` (the reader is killed then).
@@ -159,12 +180,14 @@ class ReaderClient:
             self.kill()
             raise ReaderLost from None
         except OSError as error:
-            raise UnreadableError(f"its pixels cannot be held in memory ({error.strerror})") from error
+            raise UnreadableError(f"its pixels cannot be held in memory: {error.strerror}{_advice(error)}") from error
 
     def loss(self) -> UnreadableError:
         """What ReaderLost means for the case that was being read."""
         if self._stopped():
             return UnreadableError(STOPPED)
+        if self._crowded:
+            return UnreadableError(TOO_MANY_FILES)
         said = self._said.decode(errors="replace").lower()
         return UnreadableError(STARVED if any(word in said for word in NO_MEMORY) else CRASHED)
 
@@ -183,7 +206,11 @@ class ReaderClient:
         self._connection.close()
 
 
-def late(seconds: float | None) -> UnreadableError:
+def _advice(error: OSError) -> str:
+    return " (raise the limit with ulimit -n)" if error.errno in OUT_OF_DESCRIPTORS else ""
+
+
+def late(seconds: float) -> UnreadableError:
     """The error of a case whose reader took too long."""
     return UnreadableError(f"it was not read within {seconds:g} seconds: give it more time, or convert it")
 

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,24 +133,20 @@ class _Service:
         self._deliver(decode)
 
     def _deliver(self, decode: Callable[[], tuple[tuple[Image, ...] | tuple[LabelMap, ...], Json]]) -> None:
-        with self._memory() as memory:
-            try:
-                parts, remarks = decode()
-                answer = {"fd": True, "parts": messages.parts_to_json(parts, memory), **remarks}
-                wire.plain(answer["parts"])
-                memory.seal()
-            except Exception as error:  # noqa: BLE001 - as above
-                wire.send(self._connection, messages.error_to_json(error))
-            else:
-                wire.send(self._connection, answer, memory.descriptor)
-
-    @contextlib.contextmanager
-    def _memory(self) -> Iterator[PixelMemory]:
-        memory = PixelMemory(self._folder)
+        memory = None
         try:
-            yield memory
+            memory = PixelMemory(self._folder)
+            parts, remarks = decode()
+            answer = {"fd": True, "parts": messages.parts_to_json(parts, memory), **remarks}
+            wire.plain(answer["parts"])
+            memory.seal()
+        except Exception as error:  # noqa: BLE001 - as above
+            wire.send(self._connection, messages.error_to_json(error))
+        else:
+            wire.send(self._connection, answer, memory.descriptor)
         finally:
-            memory.close()
+            if memory is not None:
+                memory.close()
 
 
 def _stored(paths: Iterable[Path]) -> int:

@@ -5,6 +5,8 @@ Each process is served by one thread. A reader that dies or overruns is replaced
 
 from __future__ import annotations
 
+import contextlib
+import math
 import queue
 import threading
 import weakref
@@ -30,6 +32,12 @@ DESCRIBE_LIMIT = 60.0
 
 LABELS_LIMIT = 600.0
 """Seconds to read one mask."""
+
+READ_LIMIT = 600.0
+"""Seconds to read a case that has no deadline, and in addition:"""
+
+SLOWEST = 1e6
+"""Bytes of its files, and pixels that its headers announce, for each further second."""
 
 CHUNK = 64
 """Files in one request for descriptions."""
@@ -70,10 +78,17 @@ class Readers:
     """``count`` reader processes, started when first needed and gone when the block ends.
 
     ``folder``: where unlinked private files may lie on systems without memfd_create. ``places``: the table of formats
-    (tests pass their own).
+    (tests pass their own). ``seconds_for``: how long a case without a deadline may take to be read.
     """
 
-    def __init__(self, count: int = 1, folder: Path | None = None, places: Mapping[str, str] = PLACES) -> None:
+    def __init__(
+        self,
+        count: int = 1,
+        folder: Path | None = None,
+        places: Mapping[str, str] = PLACES,
+        seconds_for: Callable[[Case], float] | None = None,
+    ) -> None:
+        self._seconds_for = read_limit if seconds_for is None else seconds_for
         self._tasks: queue.SimpleQueue[tuple[Future[Any], _Work] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._lent: weakref.WeakSet[OpenCase] = weakref.WeakSet()
@@ -128,13 +143,14 @@ class Readers:
     def submit_read(self, case: Case, request: ReadRequest, deadline: float | None = None) -> Future[Delivery]:
         """Read a case ahead; the future gives its :class:`Delivery` or raises the case's error.
 
-        ``deadline``: seconds from when a reader begins with it, those that its bands take included. The pixels are
-        mapped, not copied: their memory (and one descriptor) is free when the last of the arrays is.
+        ``deadline``: seconds from when a reader begins with it, those that its bands take included; None: as many as
+        reading may take at most, :data:`READ_LIMIT` and more for a large one. The pixels are mapped, not copied: their
+        memory (and one descriptor) is free when the last of the arrays is.
         """
         message = {"do": "read", "case": case.to_json(), "request": messages.request_to_json(request)}
 
         def work(seat: _Seat) -> Delivery:
-            answer, arrays = seat.fetch(message, deadline)
+            answer, arrays = seat.fetch(message, self._seconds_for(case) if deadline is None else deadline)
             seconds = float(answer["seconds"])
             parts: tuple[Image | BandedImage, ...] = messages.images_from(answer["parts"], arrays)
             if answer["bands"]:
@@ -197,22 +213,29 @@ class _Seat:
         return None if client is None else client.pid
 
     def client(self) -> ReaderClient:
+        """The running reader, or a new one; a start that fails is tried once more."""
         if self._client is None:
             try:
-                self._client = ReaderClient(self._places, self._folder, self._closed.is_set)
-            except UsageError as error:
-                if self._started:  # it could be started before: no fault of the set-up, and the run goes on
-                    raise UnreadableError(f"its reader died, and {error}") from None
-                raise
+                self._client = self._start()
+            except UsageError:
+                try:
+                    self._client = self._start()
+                except UsageError as error:
+                    if self._started:  # it could be started before: no fault of the set-up, and the run goes on
+                        raise UnreadableError(f"its reader died, and {error}") from None
+                    raise
             self._started = True
         return self._client
+
+    def _start(self) -> ReaderClient:
+        return ReaderClient(self._places, self._folder, self._closed.is_set)
 
     def empty(self) -> None:
         if self._client is not None:
             self._client.kill()
             self._client = None
 
-    def fetch(self, request: Json, seconds: float | None) -> tuple[Json, list[Any]]:
+    def fetch(self, request: Json, seconds: float) -> tuple[Json, list[Any]]:
         """An answer with pixels, and its arrays. Raises the error the reader sent, or that of its loss."""
         client = self.client()
         try:
@@ -247,6 +270,15 @@ class _Seat:
                 self.empty()
                 found.append(late(DESCRIBE_LIMIT))
         return found
+
+
+def read_limit(case: Case) -> float:
+    """Seconds after which a reader that has not read ``case`` is ended, where the user has set no limit."""
+    size = math.prod(case.shape or (0,))
+    for path in case.files:
+        with contextlib.suppress(OSError):
+            size += path.stat().st_size
+    return READ_LIMIT + size / SLOWEST
 
 
 def _described(paths: Sequence[Path], request: Json) -> Callable[[_Seat], list[Described]]:

@@ -33,6 +33,7 @@ from segcli.formats.tiff_samples import intensities
 from segcli.formats.tiff_stream import TiffMaskStream
 from segcli.formats.tiff_write import MaskPart, write_blocks
 from segcli.image import BandSource, Image, LabelMap
+from segcli.regular_file import open_regular
 
 _MAGIC = (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")
 LARGE_FILE = 2**26
@@ -59,7 +60,7 @@ class Tiff:
 
     def describe(self, path: Path) -> Description:
         """Size of the first stack of pages; spacing where OME or ImageJ state one."""
-        with decoding("TIFF"), path.open("rb") as stream, opened(stream, path.name) as tif:
+        with decoding("TIFF"), open_regular(path) as stream, opened(stream, path.name) as tif:
             stacks, warnings = layout(tif)
             first = stacks[0]
             shape = (first.times * first.slices, first.rows, first.columns)
@@ -111,7 +112,7 @@ class Tiff:
         Raises UnsupportedError for pages of several channels or of numbers that are no labels.
         """
         found: list[LabelMap] = []
-        with decoding("TIFF mask"), path.open("rb") as stream, opened(stream, path.name) as tif:
+        with decoding("TIFF mask"), open_regular(path) as stream, opened(stream, path.name) as tif:
             stacks, _ = layout(tif)
             for stack in stacks:
                 check_stored(stack, path.stat().st_size)

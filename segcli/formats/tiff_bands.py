@@ -21,6 +21,7 @@ from segcli.formats.tiff_open import opened
 from segcli.formats.tiff_rows import Plane, Rows, cannot_be_banded, planes_of
 from segcli.formats.tiff_samples import intensities
 from segcli.image import Geometry, Json
+from segcli.regular_file import open_regular
 
 _ONE_PIECE = "its rows are packed in one piece: save it in tiles to have it read in bands"
 _TURNED = "it is stored turned: save it upright to have it read in bands"
@@ -64,7 +65,7 @@ def open_bands(path: Path, request: ReadRequest) -> ReadResult | None:
     Raises UnreadableError or UnsupportedError, as reading all of it would.
     """
     with ExitStack() as resources, decoding("TIFF"):
-        stream = resources.enter_context(path.open("rb"))
+        stream = resources.enter_context(open_regular(path))
         stacks, told = layout(resources.enter_context(opened(stream, path.name)))
         if not in_bands(stacks, request):
             return None
@@ -167,7 +168,7 @@ class TiffBands:
 @contextmanager
 def open_labels(path: Path) -> Iterator[tuple[TiffBands, ...]]:
     """The parts of a mask of ours, numbers as stored, for as long as the block lasts."""
-    with decoding("TIFF mask"), path.open("rb") as stream, opened(stream, path.name) as tif:
+    with decoding("TIFF mask"), open_regular(path) as stream, opened(stream, path.name) as tif:
         rows = Rows(stream.fileno())
         try:
             stacks, _ = layout(tif)

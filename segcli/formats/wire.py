@@ -28,6 +28,10 @@ class BrokenWire(Exception):  # noqa: N818 - a state of the connection, told by 
     """The other side is gone or talks nonsense."""
 
 
+class NoDescriptor(BrokenWire):
+    """A descriptor was sent that this process has no room for (ulimit -n)."""
+
+
 def send(connection: socket.socket, message: Json, descriptor: int | None = None) -> None:
     """Send one frame; ``message`` must hold ``"fd": True`` if ``descriptor`` is given. Raises OSError."""
     body = json.dumps(message, separators=(",", ":")).encode()
@@ -63,10 +67,10 @@ class Receiver:
             raise BrokenWire from None
 
     def fill(self) -> None:
-        """Take what the socket has; blocks if it has nothing. Raises BrokenWire at its end."""
+        """Take what the socket has; blocks if it has nothing. Raises BrokenWire at its end, NoDescriptor."""
         space = socket.CMSG_SPACE(8 * array.array("i").itemsize)
         try:
-            data, ancillary, _, _ = self._connection.recvmsg(_CHUNK, space, _CLOEXEC)
+            data, ancillary, flags, _ = self._connection.recvmsg(_CHUNK, space, _CLOEXEC)
         except ConnectionError:
             raise BrokenWire from None
         for level, kind, content in ancillary:
@@ -76,6 +80,8 @@ class Receiver:
                 for descriptor in received:
                     os.set_inheritable(descriptor, False)
                 self._descriptors.extend(received)
+        if flags & socket.MSG_CTRUNC:
+            raise NoDescriptor
         if not data:
             raise BrokenWire
         self._pending += data
