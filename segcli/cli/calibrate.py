@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from segcli.cli.options import plugins_option
+from segcli.cli.train_options import NUMBERED_MASKS
 from segcli.settings import Precision
 from segcli.training.options import TOP_K, SplitOptions
 
@@ -20,6 +21,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="New model folder; default: MODEL is changed.")
 @click.option("--groups", type=_FILE, help="CSV (case,group) or JSON: cases of one patient.")
 @click.option("--group-pattern", help="Regular expression: the group in a case's name.")
+@NUMBERED_MASKS
 @click.option(
     "--part",
     type=click.Choice(["all", "validation"]),
@@ -51,11 +53,10 @@ def calibrate(
     output: Path | None,
     part: Literal["all", "validation"],
     or_none: bool,
-    top_k: int,
     device: str,
     precision: Precision,
     plugins_only: tuple[str, ...] | None,
-    **split: Any,
+    **how: Any,
 ) -> int:
     """Choose the gate of MODEL anew on DATASET, which must hold no case the model was trained on.
 
@@ -70,9 +71,10 @@ def calibrate(
     from segcli.training.loop import Hardware  # noqa: PLC0415
     from segcli.training.recalibrate import CalibrateOptions, recalibrate  # noqa: PLC0415
 
+    split = {name: how.pop(name) for name in ("groups", "group_pattern", "seed")}
     chosen = choose_device(device)
     hardware = Hardware(chosen, choose_precision(precision, chosen))
-    options = CalibrateOptions(folder, dataset, output, SplitOptions(**split), part, or_none, top_k)
+    options = CalibrateOptions(folder, dataset, output, SplitOptions(**split), part, or_none, **how)
     card, found, written = recalibrate(options, catalog, hardware, TrainingConsole(quiet=False).reading)
     show_gate(card, found)
     if not written:

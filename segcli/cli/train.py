@@ -50,12 +50,12 @@ def train(
     quiet: bool,
     **values: Any,
 ) -> int:
-    """Train a network on DATASET: nnU-Net's raw layout, or folders images and masks of one name a case.
+    """Train a network on DATASET: nnU-Net's raw layout, folders images and masks, or masks (a_mask) beside images (a).
 
     What is left out is derived from the data and shown before training starts.
     """  # fmt: skip
-    card, split, recipe, run = split_up(values)
-    options = TrainOptions(dataset, output, model, start, card, split, recipe, run)
+    options = TrainOptions(dataset, output, model, start, *split_up(values))
+    run = options.run
     from segcli.catalog import load_catalog  # noqa: PLC0415 - `segcli --help` stays light
 
     catalog = load_catalog(plugins_only)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from segcli.cli.options import AutoInt
-from segcli.training.options import CardOptions, RecipeOptions, RunOptions, SplitOptions
+from segcli.training.options import CardOptions, DataOptions, RecipeOptions, RunOptions, SplitOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,6 +97,8 @@ class ShareOrCount(click.ParamType[float]):
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _S, _R, _U = SplitOptions(), RecipeOptions(), RunOptions()
 
+NUMBERED_MASKS = click.option("--numbered-masks", type=click.Choice(["labels", "instances"]),
+                              help="What the numbers of a_mask_1, a_mask_2 are.")  # fmt: skip
 CARD = (
     click.option("--name", help="What the model is called; default: the data set's name."),
     click.option("--dims", type=click.Choice(["2", "3"]), help="2-D (slices) or 3-D; default: 2."),
@@ -164,18 +166,18 @@ RUN = (
 
 def train_options(command: F) -> F:
     """All of them."""
-    for option in reversed((*CARD, *SPLIT, *RECIPE, *RUN)):
+    for option in reversed((NUMBERED_MASKS, *CARD, *SPLIT, *RECIPE, *RUN)):
         command = option(command)
     return command
 
 
-def split_up(values: dict[str, Any]) -> tuple[CardOptions, SplitOptions, RecipeOptions, RunOptions]:
-    """The command line's words → the four carriers."""
+def split_up(values: dict[str, Any]) -> tuple[DataOptions, CardOptions, SplitOptions, RecipeOptions, RunOptions]:
+    """The command line's words → the five carriers."""
     values["dims"] = None if values["dims"] is None else int(values["dims"])
     values["labels"] = dict(values["labels"])
     values["plugin_options"] = dict(values["plugin_options"])
     flips = tuple(axis for axis in values["flip"] if axis != "none")
     values["flip"] = flips if values["flip"] else None
-    kinds = (CardOptions, SplitOptions, RecipeOptions, RunOptions)
+    kinds = (DataOptions, CardOptions, SplitOptions, RecipeOptions, RunOptions)
     found = [kind(**{name: values[name] for name in kind.__dataclass_fields__}) for kind in kinds]
     return tuple(found)  # type: ignore[return-value]

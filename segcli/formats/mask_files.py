@@ -33,7 +33,7 @@ def list_masks(folder: Path) -> list[MaskFile]:
     if folder.is_file():
         paths, root = [folder], folder.parent
     else:
-        paths, root = sorted(_files(folder)), folder
+        paths, root = sorted(files_below(folder)), folder
     masks = []
     for path in paths:
         try:
@@ -60,7 +60,8 @@ def key_of(name: PurePosixPath) -> str:
     return str(name.with_name(_FIRST_CHANNEL.sub("", stem) or stem)) if stem else str(name)
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """All files but hidden ones, linked folders included, each folder once."""
     found: list[Path] = []
     entered: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):

@@ -26,6 +26,8 @@ LARGEST_TILE = {2: 256, 3: 96}
 MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "T1": "MR", "T2": "MR", "FLAIR": "MR", "PET": "PT", "US": "US"}
 WINDOW_PERCENTILES = (0.5, 99.5)
 RGB = ("R", "G", "B")
+UNNAMED = "label {}"
+"""What a label is called that nothing names."""
 _FIRST_COLORS = ((255, 170, 0), (0, 150, 255), (60, 200, 90), (220, 60, 90), (160, 90, 220), (240, 230, 60))
 
 
@@ -60,7 +62,7 @@ def derive_card(
         channels=channels,
         modality=modality,
         labels=tuple(
-            Label(value, names.get(value, f"label {value}"), color(index)) for index, value in enumerate(values)
+            Label(value, names.get(value, UNNAMED.format(value)), color(index)) for index, value in enumerate(values)
         ),
         tile=tile,
         overlap=tuple(side // 4 for side in tile),

@@ -16,6 +16,8 @@ from segcli.errors import SegcliError, UsageError
 from segcli.formats.interface import ReadRequest
 from segcli.formats.readers import Delivery, Readers
 from segcli.image import Geometry, Image, LabelMap
+from segcli.training.mask_names import united
+from segcli.training.options import Numbered
 from segcli.training.pairing import DICOM, Pair
 
 AHEAD = 4
@@ -42,6 +44,8 @@ def read_examples(
     request: ReadRequest,
     readers: Readers,
     told: Callable[[int], None] = lambda _: None,
+    *,
+    numbered: Numbered | None = None,
 ) -> list[Example]:
     """All pairs, in order. ``told(n)`` after each. Raises UsageError naming what cannot be read or does not fit."""
     waiting: deque[tuple[Pair, Future[Delivery]]] = deque()
@@ -54,7 +58,7 @@ def read_examples(
         pair, future = waiting.popleft()
         try:
             delivery = future.result()
-            masks = readers.read_labels(pair.mask.format, pair.mask.path)
+            masks = _masks(pair, numbered, readers)
         except UsageError:
             raise
         except SegcliError as error:
@@ -97,8 +101,13 @@ def label_values(examples: Sequence[Example], stated: Mapping[int, str] | None) 
     return tuple(sorted(stated))
 
 
+def _masks(pair: Pair, numbered: Numbered | None, readers: Readers) -> Sequence[LabelMap]:
+    read = [(mask.number, readers.read_labels(mask.file.format, mask.file.path)) for mask in pair.masks]
+    return read[0][1] if numbered is None else united(pair.name, read, numbered)
+
+
 def _aligned(pair: Pair, parts: Sequence[Image], masks: Sequence[LabelMap]) -> tuple[NDArray[Any], ...]:
-    if pair.mask.format == DICOM and pair.case.format == DICOM:
+    if pair.masks[0].file.format == DICOM and pair.case.format == DICOM:
         return (_by_source(pair, parts[0], masks[0]),)
     if len(parts) != len(masks):
         raise UsageError(f"{pair.name}: the image has {len(parts)} pages or time points, its mask has {len(masks)}")

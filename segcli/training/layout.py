@@ -1,14 +1,19 @@
-"""How a data set lies on the disk: nnU-Net's raw layout, or a folder of images beside a folder of masks."""
+"""How a data set lies on the disk: nnU-Net's raw layout, a folder of images beside one of masks, or each mask beside
+its image, in one folder or in folders of patients.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segcli.errors import UsageError
+from segcli.formats.mask_files import files_below, key_of
 from segcli.strict_json import read_object
+from segcli.training.mask_names import mask_name
+from segcli.training.options import Numbered
 
 DESCRIPTION = "dataset.json"
 MOST_DESCRIPTION = 64 * 2**20
@@ -19,7 +24,11 @@ MASK_FOLDERS = ("masks", "mask", "labels", "label", "segmentations")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where images and masks lie. ``channels`` and ``labels`` (value → name) are None where nothing states them."""
+    """Where images and masks lie. ``channels`` and ``labels`` (value → name) are None where nothing states them.
+
+    ``together``: each mask lies beside its image, called as it is and ``_mask``. ``numbered``: what the numbers of
+    ``a_mask_1`` and ``a_mask_2`` are. ``notes``: what must be told once the files have been listed.
+    """
 
     images: Path
     masks: Path
@@ -28,6 +37,9 @@ class Layout:
     labels: Mapping[int, str] | None = None
     license: str = ""
     attribution: str = ""
+    together: bool = False
+    numbered: Numbered | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_layout(folder: Path) -> Layout:
@@ -38,12 +50,18 @@ def read_layout(folder: Path) -> Layout:
         return _nnunet(folder)
     images = [folder / name for name in IMAGE_FOLDERS if (folder / name).is_dir()]
     masks = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
+    if not images and not masks and _holds_named_masks(folder):
+        return Layout(folder, folder, folder.resolve().name, together=True)
     if len(images) != 1 or len(masks) != 1:
         raise UsageError(
             f"{folder} is not a data set: it should hold {DESCRIPTION}, imagesTr and labelsTr (nnU-Net's raw layout), "
-            "or one folder images and one folder masks"
+            "or one folder images and one folder masks, or images with their masks beside them (a.png, a_mask.png)"
         )
     return Layout(images[0], masks[0], folder.resolve().name)
+
+
+def _holds_named_masks(folder: Path) -> bool:
+    return any(mask_name(key_of(PurePosixPath(path.name))) is not None for path in files_below(folder))
 
 
 def _nnunet(folder: Path) -> Layout:

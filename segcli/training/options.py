@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from segcli.settings import Precision
 
 Preset: TypeAlias = Literal["default", "smoke"]
+Numbered: TypeAlias = Literal["labels", "instances"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class CardOptions:
     plugin_options: Mapping[str, Any] = field(default_factory=dict)
     deep_supervision: bool = False
     card: Path | None = None
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """``numbered_masks``: what the numbers in names such as ``a_mask_2`` are."""
+
+    numbered_masks: Numbered | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ class TrainOptions:
     folder: Path
     model: str
     start: Path | None = None
+    data: DataOptions = DataOptions()
     card: CardOptions = CardOptions()
     split: SplitOptions = SplitOptions()
     recipe: RecipeOptions = RecipeOptions()

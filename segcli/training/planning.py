@@ -23,7 +23,7 @@ from segcli.strict_json import read_object
 from segcli.training.augment import Augmentation
 from segcli.training.choosing import Choice
 from segcli.training.dataset import TrainingCase, training_cases
-from segcli.training.deriving import derive_card, merged
+from segcli.training.deriving import UNNAMED, derive_card, merged
 from segcli.training.examples import Example, label_values
 from segcli.training.layout import read_layout
 from segcli.training.loop import Hardware, Recipe
@@ -32,17 +32,20 @@ from segcli.training.scope_of import scope_of
 from segcli.training.source import read_all
 from segcli.training.splitting import (
     Split,
-    group_by_case,
+    group_by_folder,
     groups_from_file,
     groups_from_pattern,
 )
+
+GIVEN, BY_FOLDER, BY_CASE = "given", "by folder", "every case by itself"
 
 
 @dataclass(frozen=True)
 class Plan:
     """What will be trained. ``cases``: of the training groups, prepared; ``validation`` and ``test`` as stored.
 
-    ``data``: the data set in words. ``start``: SHA-256 of the weights it starts from, or empty.
+    ``grouping``: what decided which cases belong together. ``data``: the data set in words. ``start``: SHA-256 of the
+    weights it starts from, or empty.
     """
 
     card: ModelCard
@@ -54,6 +57,7 @@ class Plan:
     names: Mapping[str, tuple[str, ...]]
     data: str
     notes: tuple[str, ...]
+    grouping: str
     start: str = ""
     start_folder: Path | None = None
 
@@ -75,7 +79,7 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
     entry = catalog.find(options.model)
     if options.start is not None and replace(options.card, name=None, channels=None) != CardOptions():
         raise UsageError("--from takes the card of its model: leave out options of the card except --name")
-    layout = read_layout(options.dataset)
+    layout = replace(read_layout(options.dataset), numbered=options.data.numbered_masks)
     start = None if options.start is None else load_model(_as_folder(options.start), catalog)
     if start is not None and start.card.plugin != entry.name:
         raise UsageError(f"--from {options.start}: that model is a {start.card.plugin}, not a {entry.name}")
@@ -93,7 +97,8 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
     if start is not None and stated is None:
         stated = {label.value: label.name for label in start.card.labels}
     values = label_values(examples, stated)
-    notes = _notes(options, validation)
+    grouping = _grouping(options.split, examples)
+    notes = [*layout.notes, *_notes(grouping, validation)]
     if choice.of > len(examples):
         notes.append(f"smoke reads a sample of {len(examples)} of its {choice.of} cases: nothing to judge a model by")
     if start is None:
@@ -118,6 +123,7 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
         names={"train": tuple(e.name for e in train)},
         data=f"{layout.name}: {len(examples)} cases of {len({e.group for e in examples})} groups",
         notes=tuple(notes),
+        grouping=grouping,
         start="" if start is None else start.card.sha256,
         start_folder=options.start,
     )
@@ -142,7 +148,7 @@ def groups_of(names: Sequence[str], options: SplitOptions) -> Mapping[str, str]:
         return groups_from_file(names, options.groups)
     if options.group_pattern is not None:
         return groups_from_pattern(names, options.group_pattern)
-    return group_by_case(names)
+    return group_by_folder(names)
 
 
 def recipe_of(options: RecipeOptions, card: ModelCard, seed: int) -> Recipe:
@@ -196,6 +202,7 @@ def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> tuple[
         card = parse_card(json.dumps(merged(json.loads(format_card(card)), override)))
     except ModelError as error:
         raise UsageError(f"the card of the model to train: {str(error).removeprefix('config.json: ')}") from error
+    _refuse_unnamed(card)
     if card.plugin != options.model:
         raise UsageError(f"--card says plugin {card.plugin!r}, --model says {options.model!r}")
     ours = {"presence", *preset} - set(asked) - set(override.get("plugin_options", {}))
@@ -207,6 +214,16 @@ def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> tuple[
         )
     check_card(card)
     return card, sorted(set(preset) & ours - set(card.plugin_options))
+
+
+def _refuse_unnamed(card: ModelCard) -> None:
+    """A mask of "label 255" tells nobody what it is."""
+    unnamed = [label.value for label in card.labels if label.name == UNNAMED.format(label.value)]
+    if unnamed:
+        raise UsageError(
+            f"the masks hold {'labels' if len(unnamed) > 1 else 'a label'} without a name: give "
+            + " ".join(f"--label {value}=NAME" for value in unnamed)
+        )
 
 
 def _first_accepted(card: ModelCard, ours: Sequence[str], catalog: Catalog) -> tuple[ModelCard, Network]:
@@ -234,9 +251,18 @@ def _check_labels(card: ModelCard, values: Sequence[int]) -> None:
             raise UsageError(f"the data set has the label {value}, which the model of --from does not know")
 
 
-def _notes(options: TrainOptions, validation: Sequence[Example]) -> list[str]:
+def _grouping(options: SplitOptions, examples: Sequence[Example]) -> str:
+    """What decided which cases belong together, as the card has it."""
+    if options.groups is not None or options.group_pattern is not None:
+        return GIVEN
+    return BY_FOLDER if any(example.group != example.name for example in examples) else BY_CASE
+
+
+def _notes(grouping: str, validation: Sequence[Example]) -> list[str]:
     notes = []
-    if options.split.groups is None and options.split.group_pattern is None:
+    if grouping == BY_FOLDER:
+        notes.append("split by folder: cases of one folder stay together; --groups or --group-pattern says otherwise")
+    if grouping == BY_CASE:
         notes.append("split by case: if some cases are of one patient, say so with --groups or --group-pattern")
     if not validation:
         notes.append("no validation case: no learning curve of Dice, and no gate")

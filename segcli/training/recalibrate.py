@@ -26,7 +26,7 @@ from segcli.training.filter_scores import choose_filter
 from segcli.training.finish import Calibrated, calibrate
 from segcli.training.layout import read_layout
 from segcli.training.loop import Hardware, Recipe
-from segcli.training.options import TOP_K, SplitOptions
+from segcli.training.options import TOP_K, Numbered, SplitOptions
 from segcli.training.planning import groups_of
 from segcli.training.source import read_all
 
@@ -37,6 +37,7 @@ class CalibrateOptions:
 
     ``part``: all groups of the data set, or those the card lists as validation. ``or_none``: where no gate can be
     found, write a card without one instead of leaving everything as it is. ``top_k``: pixels an empty filter averages.
+    ``numbered_masks``: see :class:`segcli.training.options.DataOptions`.
     """
 
     model: str
@@ -46,6 +47,7 @@ class CalibrateOptions:
     part: Literal["all", "validation"] = "all"
     or_none: bool = False
     top_k: int = TOP_K
+    numbered_masks: Numbered | None = None
 
 
 def recalibrate(
@@ -65,7 +67,7 @@ def recalibrate(
     layout = read_layout(options.dataset)
     if layout.channels is not None and len(layout.channels) != len(card.channels):
         raise UsageError(f"the model wants {len(card.channels)} channel(s), the data set has {len(layout.channels)}")
-    layout = replace(layout, channels=card.channels)
+    layout = replace(layout, channels=card.channels, numbered=options.numbered_masks)
     examples, _ = read_all(layout, None, lambda names: groups_of(names, options.split), told)
     label_values(examples, {label.value: label.name for label in card.labels})
     chosen = _chosen(examples, card, options.part)

@@ -223,7 +223,7 @@ def training_record(
         "data": plan.data,
         "cases": {"train": len(plan.names["train"]), "validation": len(plan.validation), "test": len(plan.test)},
         "split": dataclasses.asdict(plan.split),
-        "groups": "given" if options.split.groups or options.split.group_pattern else "every case by itself",
+        "groups": plan.grouping,
         "recipe": dataclasses.asdict(plan.recipe),
         "hardware": {"device": hardware.device.type, "precision": hardware.precision},
         "torch": torch.__version__,

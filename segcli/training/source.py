@@ -42,14 +42,17 @@ def read_all(
             raise UsageError(f"--channels names {len(channels)}, dataset.json has {len(layout.channels)}")
         layout = replace(layout, channels=channels)
     with Readers(max(1, min(4, (os.cpu_count() or 2) - 1))) as readers:
-        pairs: Sequence[Pair] = find_pairs(layout, readers)
+        found = find_pairs(layout, readers)
+        pairs: Sequence[Pair] = found.pairs
+        layout = replace(layout, notes=found.notes)
         grouped = groups([pair.name for pair in pairs])
         pairs = chosen(pairs, grouped)
         _check_memory(pairs)
 
         def read(wanted: tuple[str, ...] | None) -> list[Example]:
             return read_examples(
-                pairs, grouped, ReadRequest(channels=wanted), readers, lambda n: told(n, len(pairs))
+                pairs, grouped, ReadRequest(channels=wanted), readers, lambda n: told(n, len(pairs)),
+                numbered=layout.numbered,
             )  # fmt: skip
 
         examples = read(layout.channels)

@@ -9,6 +9,7 @@ import csv
 import json
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,14 @@ class Split:
 def group_by_case(names: Iterable[str]) -> dict[str, str]:
     """Every case a group of its own."""
     return {name: name for name in names}
+
+
+def group_by_folder(names: Iterable[str]) -> dict[str, str]:
+    """Cases below one folder of the data set are one group, for it may be a patient's; any other is one by itself.
+
+    The uppermost folder counts: at worst too much is kept together, never too little.
+    """
+    return {name: name.split("/", 1)[0] + "/" if "/" in name else name for name in names}
 
 
 def groups_from_pattern(names: Sequence[str], pattern: str) -> dict[str, str]:
@@ -63,6 +72,10 @@ def groups_from_file(names: Sequence[str], path: Path) -> dict[str, str]:
     return {name: listed[name] for name in names}
 
 
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
 def split_groups(groups: Iterable[str], validation: float, test: float, seed: int) -> Split:
     """A seeded split. ``validation`` and ``test``: a share of the groups below 1, or how many.
 
@@ -75,7 +88,7 @@ def split_groups(groups: Iterable[str], validation: float, test: float, seed: in
     if total - held - tested < 1:
         raise UsageError(
             f"{total} group(s) are too few: {held} for validation and {tested} for test leave none for training; "
-            "lower --validation and --test"
+            "lower --validation and --test, or say with --groups which cases belong together"
         )
     return Split(
         train=tuple(sorted(shuffled[held + tested :], key=_natural)),
@@ -99,11 +112,15 @@ def _json_groups(text: str) -> Mapping[str, str]:
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError("it must hold one JSON object")
-    return {str(case): str(group) for case, group in value.items()}
+    return {_composed(str(case)): str(group) for case, group in value.items()}
 
 
 def _csv_groups(text: str) -> Mapping[str, str]:
     rows = [row for row in csv.reader(text.splitlines()) if row]
     if any(len(row) != 2 for row in rows):
         raise ValueError("every line must be case,group")
-    return {case.strip(): group.strip() for case, group in rows}
+    listed: dict[str, str] = {}
+    for case, group in rows:
+        if listed.setdefault(_composed(case.strip()), group.strip()) != group.strip():
+            raise ValueError(f"the case {case.strip()} is listed twice, in different groups")
+    return listed

@@ -55,7 +55,11 @@ def test_frames_go_where_their_images_lie(dataset: tuple[Path, np.ndarray]) -> N
 
 def test_a_seg_of_images_that_are_not_there_is_refused(dataset: tuple[Path, np.ndarray], tmp_path: Path) -> None:
     shutil.copytree(dataset[0], tmp_path / "set")
-    sorted((tmp_path / "set/images/case1").glob("*.dcm"))[1].unlink()
-    sorted((tmp_path / "set/images/case1").glob("*.dcm"))[2].unlink()
-    with pytest.raises(UsageError, match=r"mask|image"):
-        read_all(read_layout(tmp_path / "set"), None, group_by_case)
+    layout = read_layout(tmp_path / "set")
+    images = sorted((tmp_path / "set/images/case1").glob("*.dcm"))
+    images[3].unlink()  # one of the two images that the SEG has frames of
+    with pytest.raises(UsageError, match=r"^case1: its DICOM SEG has a frame of an image that is not in the folder$"):
+        read_all(layout, None, group_by_case)
+    images[1].unlink()  # and the other: now the SEG belongs to nothing that is there
+    with pytest.raises(UsageError, match=r"^an image without a mask: case1 of "):
+        read_all(layout, None, group_by_case)
