@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -92,6 +93,22 @@ class Catalog:
         raise PluginError(
             f"no model is called {name!r} (installed: {known}); a model folder is given as a path, e.g. ./{name}"
         )
+
+
+def resolve_folder(name_or_folder: str, catalog: Catalog) -> Path:
+    """A bare word is a plugin's default model folder, anything with a path separator a folder.
+
+    Raises PluginError for an unknown plugin and ModelError for one that ships no weights.
+    """
+    if os.sep in name_or_folder or (os.altsep and os.altsep in name_or_folder):
+        return Path(name_or_folder)
+    entry = catalog.find(name_or_folder)
+    if entry.default is None:
+        raise ModelError(
+            f"the model {name_or_folder!r} ships no weights: give a model folder trained for it, "
+            "e.g. --model ./my-model (a folder with config.json and model.safetensors)"
+        )
+    return entry.default
 
 
 def installed_names() -> tuple[str, ...]:

@@ -32,6 +32,7 @@ HEAVY = {
         (["train", ".", "-m", "unet3p", "-o", "x", "--tile", "3"], 2),
         (["train", ".", "-m", "no-such-model", "-o", "x"], 2),
         (["models", "list"], 0),
+        (["models", "show", "unet3p"], 0),
         (["predict", ".", "-m", "unet3p", "--overlap", "2"], 2),
         (["predict", ".", "-m", "unet3p", "--no-such-option"], 2),
     ],

@@ -121,8 +121,7 @@ def evaluate(
 def _names(references: Path, model: str | None, plugins_only: tuple[str, ...] | None) -> Mapping[int, str]:
     """Label number → name from the card, else from a dataset.json beside the references."""
     if model is not None:
-        from segcli.catalog import load_catalog  # noqa: PLC0415
-        from segcli.engine.model import resolve_folder  # noqa: PLC0415
+        from segcli.catalog import load_catalog, resolve_folder  # noqa: PLC0415
         from segcli.model_folder import load_model_folder  # noqa: PLC0415
 
         card = load_model_folder(resolve_folder(model, load_catalog(plugins_only))).card

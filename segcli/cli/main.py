@@ -28,7 +28,7 @@ COMMANDS = {
     "calibrate": "Choose the gate of MODEL anew on DATASET, which must hold no case the model was trained on.",
     "evaluate": "Compare masks in PREDICTIONS with those in REFERENCES, paired by name.",
     "inspect": "Cases below PATH, and what would be skipped or fail and why. No pixel is decoded.",
-    "models": "Installed models: list, check, make or wrap one.",
+    "models": "Installed models: list, show, check, make or wrap one.",
     "report": "Show the report of the run that wrote OUTPUT; the exit code is that run's.",
     "doctor": "Versions, devices, readers, models: what a run needs. Exit code 2 if something is missing.",
 }

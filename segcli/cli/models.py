@@ -8,36 +8,61 @@ from pathlib import Path
 
 import click
 
-from segcli.catalog import Catalog, installed_names, load_catalog
+from segcli.card_json import format_card
+from segcli.catalog import Catalog, CatalogEntry, installed_names, load_catalog, resolve_folder
+from segcli.cli.model_words import NAMES, in_full, in_one_line
 from segcli.cli.options import plugins_option
-from segcli.errors import UsageError
+from segcli.cli.terminal import say
+from segcli.errors import ModelError, UsageError
+from segcli.model_folder import load_card, load_model_folder, save_model_folder
 
 
 @click.group()
 def models() -> None:
-    """Installed models: list, check, make or wrap one."""
+    """Installed models: list, show, check, make or wrap one."""
 
 
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @plugins_option
 def list_models(as_json: bool, plugins_only: tuple[str, ...] | None) -> None:
-    """Name, version, distribution and default model of every plugin; broken ones with the reason."""
+    """Every plugin, what the model that it ships segments, and where it is from; broken ones with the reason."""
     catalog = load_catalog(plugins_only)
     if as_json:
         click.echo(json.dumps(_as_json(catalog), indent=1))
         return
     width = max([len(name) for name in catalog.models] + [len(item.name) for item in catalog.broken], default=0)
     for entry in catalog.models.values():
-        shipped = "ships a default model" if entry.default else "no default model: give a model folder"
-        origin = f"{entry.distribution} {entry.version}"
-        click.echo(f"{entry.name:<{width}}  {origin}  {entry.summary} ({shipped})")
+        say(f"{entry.name:<{width}}  {entry.distribution} {entry.version}  {entry.summary}")
+        say(f"{'':<{width}}  model: {_shipped(entry)}")
         for note in entry.notes:
-            click.echo(f"{'':<{width}}  note: {note}")
+            say(f"{'':<{width}}  note: {note}")
     for item in catalog.broken:
-        click.echo(f"{item.name:<{width}}  {item.distribution} {item.version}  BROKEN: {item.reason}")
+        say(f"{item.name:<{width}}  {item.distribution} {item.version}  BROKEN: {item.reason}")
     for name in catalog.left_out:
-        click.echo(f"{name:<{width}}  not loaded")
+        say(f"{name:<{width}}  not loaded")
+
+
+@models.command("show")
+@click.argument("model", metavar="NAME|FOLDER")
+@click.option("--json", "as_json", is_flag=True, help="The card as JSON, with the folder.")
+@plugins_option
+def show_model(model: str, as_json: bool, plugins_only: tuple[str, ...] | None) -> None:
+    """What a model segments, on which images, how well, and under which licence. The network is not built."""
+    catalog = load_catalog(plugins_only)
+    folder = load_model_folder(resolve_folder(model, catalog))
+    card = folder.card
+    if as_json:
+        shown = {"folder": str(folder.path), "card": json.loads(format_card(card))}
+        click.echo(json.dumps(shown, indent=1))
+        return
+    for line in in_full(card):
+        say(line)
+    plugin = catalog.models.get(card.plugin)
+    runs = "which is not installed" if plugin is None else f"{plugin.distribution} {plugin.version}"
+    say(f"{'plugin':<{NAMES}}{card.plugin}, {runs}")
+    say(f"{'folder':<{NAMES}}{folder.path}")
+    say(f"{'weights':<{NAMES}}SHA-256 {card.sha256}")
 
 
 @models.command("check")
@@ -87,8 +112,7 @@ def wrap_model(file: Path, card: Path | None, output: Path, plugins_only: tuple[
     """Make a model folder of an exported TorchScript or ONNX file. The file is a program, and it is run."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} is there and not empty: choose another -o")
-    from segcli.model_folder import save_model_folder  # noqa: PLC0415 - torch comes with them
-    from segcli.wrap import wrap  # noqa: PLC0415
+    from segcli.wrap import wrap  # noqa: PLC0415 - torch comes with it
 
     wrapped = wrap(file, card, load_catalog(plugins_only))
     save_model_folder(output, wrapped.card, wrapped.state)
@@ -97,6 +121,33 @@ def wrap_model(file: Path, card: Path | None, output: Path, plugins_only: tuple[
     found = {name: value for name, value in wrapped.card.plugin_options.items() if name != "bytes"}
     click.echo(f"{output}: {wrapped.card.plugin}, measured: {json.dumps(found)}")
     click.echo(f"next: segcli models check {output / ''}")
+
+
+def _shipped(entry: CatalogEntry) -> str:
+    """What the model segments that comes with a plugin."""
+    if entry.default is None:
+        return "none of its own: give a model folder"
+    try:
+        return in_one_line(load_card(entry.default))
+    except ModelError as error:
+        return f"BROKEN: {error}"
+
+
+def _card(entry: CatalogEntry) -> dict[str, object] | None:
+    """The model that comes with a plugin, for programs; None if there is none, or none that can be read."""
+    try:
+        card = None if entry.default is None else load_card(entry.default)
+    except ModelError:
+        return None
+    if card is None:
+        return None
+    return {
+        "name": card.name,
+        "version": card.version,
+        "modality": card.modality,
+        "channels": list(card.channels),
+        "labels": {str(label.value): label.name for label in card.labels},
+    }
 
 
 def _as_json(catalog: Catalog) -> dict[str, object]:
@@ -108,6 +159,7 @@ def _as_json(catalog: Catalog) -> dict[str, object]:
                 "distribution": entry.distribution,
                 "summary": entry.summary,
                 "default_model": entry.default is not None,
+                "model": _card(entry),
                 "notes": list(entry.notes),
             }
             for entry in catalog.models.values()

@@ -15,7 +15,7 @@ from segcli.cli.console import Console, ConsoleOptions
 from segcli.cli.json_log import JsonLog
 from segcli.cli.options import plugins_option, predict_options
 from segcli.cli.terminal import say
-from segcli.errors import UsageError
+from segcli.errors import NothingToDoError, UsageError
 from segcli.settings import PredictSettings
 
 
@@ -65,6 +65,11 @@ def predict(
     with _signals(interrupt), JsonLog(options) if options.json else Console(options, target) as console:
         report = run(inputs, target, loaded, chosen, console, interrupt)
     console.show(report)
+    if report.exit_code == NothingToDoError.exit_code and report.out_of_scope:
+        say(
+            "segcli: no image is of the kind this model is for (`segcli models show`); --any-scope segments all",
+            err=True,
+        )
     return report.exit_code
 
 

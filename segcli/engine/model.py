@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
-from segcli.catalog import Catalog, CatalogEntry
+from segcli.catalog import Catalog, CatalogEntry, resolve_folder
 from segcli.contract import ModelCard
 from segcli.errors import ModelError
 from segcli.model_folder import ModelFolder, load_model_folder, load_weights
@@ -26,22 +24,6 @@ class LoadedModel:
     folder: ModelFolder
     plugin: CatalogEntry
     notes: tuple[str, ...] = ()
-
-
-def resolve_folder(name_or_folder: str, catalog: Catalog) -> Path:
-    """A bare word is a plugin's default model folder, anything with a path separator a folder.
-
-    Raises PluginError for an unknown plugin and ModelError for one that ships no weights.
-    """
-    if os.sep in name_or_folder or (os.altsep and os.altsep in name_or_folder):
-        return Path(name_or_folder)
-    entry = catalog.find(name_or_folder)
-    if entry.default is None:
-        raise ModelError(
-            f"the model {name_or_folder!r} ships no weights: give a model folder trained for it, "
-            "e.g. --model ./my-model (a folder with config.json and model.safetensors)"
-        )
-    return entry.default
 
 
 def load_model(name_or_folder: str, catalog: Catalog) -> LoadedModel:

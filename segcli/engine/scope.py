@@ -15,6 +15,7 @@ from segcli.contract import ModelCard, Plane, Scope
 from segcli.engine.turn import steps_of, turn_between
 from segcli.image import BandSource
 from segcli.outcome import OUT_OF_SCOPE
+from segcli.sizes import spans, times
 
 MOST_SIDE = 2.5
 MOST_AREA = 3.0
@@ -209,13 +210,4 @@ def _compare(
 
 def _words(what: str, values: Sequence[float | None], ranges: Sequence[tuple[float, float]], unit: str) -> str:
     """``field of view 230 × 230 mm, the model was trained on 32-60 mm``."""
-    spans = [_number(low) if low == high else f"{_number(low)}-{_number(high)}" for low, high in ranges]
-    if len(set(spans)) == 1:
-        spans = spans[:1]
-    return f"{what} {' × '.join(map(_number, values))} {unit}, the model was trained on {' × '.join(spans)} {unit}"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "?"
-    return f"{value:.0f}" if value >= 10 else f"{value:.3g}"
+    return f"{what} {times(values)} {unit}, the model was trained on {spans(ranges)} {unit}"

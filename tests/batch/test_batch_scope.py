@@ -96,13 +96,16 @@ def predict(source: Path, model: Path, *options: str, output: str = "out") -> tu
     return code, sorted(cases, key=lambda case: str(case["name"]))
 
 
-def test_a_whole_head_is_skipped_with_what_it_is_and_the_run_says_3(scoped: Make, source: Path) -> None:
+def test_a_whole_head_is_skipped_with_what_it_is_and_the_run_says_3(
+    scoped: Make, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     nifti(source / "head.nii", (181, 217, 4))
     code, (case,) = predict(source, scoped())
     assert code == 3
     assert case["status"] == "skipped" and case["error"] is None
     assert case["reason"] == f"out of scope: field of view 217 × 181 mm, {TRAINED}"
     assert not (source.parent / "out/head.nii").exists()
+    assert "--any-scope segments all" in capsys.readouterr().err
 
 
 def test_in_one_range_for_all_sides_the_range_stands_once(scoped: Make, source: Path) -> None:

@@ -26,6 +26,7 @@ COMMANDS = {
     ("evaluate",): ("{there}", "{there}", "--no-surface", "-m", "unet3p"),
     ("doctor",): (),
     ("models", "list"): (),
+    ("models", "show"): ("{there}/no-model",),
     ("models", "check"): ("{there}/no-model",),
     ("models", "wrap"): ("{there}/net.onnx", "-o", "{out}"),
 }
