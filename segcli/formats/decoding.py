@@ -59,9 +59,10 @@ def decoding(what: str) -> Iterator[None]:
         except SegcliError:
             raise
         except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
+            cause = error if isinstance(error, OSError) else None  # a full disk must be known as that
             raise UnreadableError(
                 f"the {what} cannot be decoded ({_complaint(error)}): repair it or export it again"
-            ) from None
+            ) from cause
 
 
 def refuse_gzip(data: bytes, what: str) -> None:

@@ -23,6 +23,7 @@ from segcli.formats.channels import RGB, drop_opaque_alpha, reconcile
 from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.palette import MAX_INDEX, color_table, fits_palette
+from segcli.formats.png_check import check_file, check_palette
 from segcli.image import Image, LabelMap
 from segcli.regular_file import open_regular, read_regular
 
@@ -59,8 +60,11 @@ class Png:
         stated = png_chunks.header(data)
         check_pixels(stated.rows * stated.columns, stated.channels, request.max_pixels, itemsize=stated.itemsize)
         warnings = _animation_warning(data)
+        still = png_chunks.without(data, _ANIMATION) if warnings else data
+        check_file(still, stated)
         with decoding("PNG"):
-            still = png_chunks.without(data, _ANIMATION) if warnings else data
+            if stated.color == png_chunks.PALETTE:
+                check_palette(int(_indices(still, stated).max(initial=0)), still)
             pixels = _channels_first(imagecodecs.png_decode(still))
         if pixels.shape[1] in (2, 4):
             pixels = drop_opaque_alpha(pixels, np.iinfo(pixels.dtype).max)
@@ -82,12 +86,9 @@ class Png:
         stated = png_chunks.header(data)
         if stated.color not in (png_chunks.GREY, png_chunks.PALETTE):
             raise UnsupportedError("the PNG is no label map: it holds colours or transparency, not label numbers")
+        check_file(png_chunks.without(data, _ANIMATION), stated)
         with decoding("PNG mask"):
-            # Under the grey colour type libpng hands over the stored numbers of a palette image as well.
-            grey = png_chunks.retyped(data, png_chunks.GREY, without=(b"PLTE", b"tRNS", b"bKGD", b"hIST", b"sBIT"))
-            labels = imagecodecs.png_decode(grey)
-        if stated.depth < 8:
-            labels = labels // (255 // (2**stated.depth - 1))
+            labels = _indices(data, stated)
         return (LabelMap(labels[np.newaxis]),)
 
 
@@ -115,6 +116,16 @@ def write_png_mask(target: Path, mask: LabelMap, request: MaskRequest) -> None:
     else:
         labels = labels.astype(np.uint16)
     target.write_bytes(png_chunks.retyped(bytes(imagecodecs.png_encode(labels)), color, extra))
+
+
+def _indices(data: bytes, stated: png_chunks.Header) -> NDArray[Any]:
+    """Palette indices or grey values as stored, ``[row, column]``.
+
+    Under the grey colour type libpng hands over the stored numbers of a palette image as well.
+    """
+    grey = png_chunks.retyped(data, png_chunks.GREY, without=(b"PLTE", b"tRNS", b"bKGD", b"hIST", b"sBIT"))
+    numbers: NDArray[Any] = imagecodecs.png_decode(grey)
+    return numbers // (255 // (2**stated.depth - 1)) if stated.depth < 8 else numbers
 
 
 def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -216,6 +216,59 @@ def test_damage_and_colour_masks_are_told_in_one_line(tmp_path: Path) -> None:
         FORMAT.read_labels(path)
 
 
+SCANLINES = packed(GREY8, 8)
+ROWS, COLUMNS = GREY8.shape
+
+
+def whole(body: bytes, depth: int = 8, color: int = 0, end: bytes = chunk(b"IEND", b"")) -> bytes:
+    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", COLUMNS, ROWS, depth, color, 0, 0, 0)) + body + end
+
+
+PIXELS = chunk(b"IDAT", zlib.compress(SCANLINES))
+COMPLAINED_OF = {
+    "a checksum of text": (whole(chunk(b"tEXt", b"a\0b")[:-1] + b"?" + PIXELS), "checksum"),
+    "more rows than announced": (whole(chunk(b"IDAT", zlib.compress(2 * SCANLINES))), "more pixel data"),
+    "bytes behind the pixels": (whole(chunk(b"IDAT", zlib.compress(SCANLINES) + b"junk")), "more pixel data"),
+    "a byte too few": (whole(chunk(b"IDAT", zlib.compress(SCANLINES[:-1]))), "end too early"),
+    "no checksum of the pixels": (whole(chunk(b"IDAT", zlib.compress(SCANLINES)[:-4])), "end too early"),
+    "no end": (whole(PIXELS, end=b""), "end too early"),
+    "colours that are not there": (whole(chunk(b"PLTE", bytes(30)) + PIXELS, color=3), "its palette does not have"),
+    "pixels for which there are no bytes": (whole(chunk(b"IDAT", zlib.compress(b"")))[:-12], "end too early"),
+    "many chunks": (whole(100_001 * chunk(b"tEXt", b"") + PIXELS), "more than 100,000 chunks"),
+}
+
+
+@pytest.mark.parametrize("name", COMPLAINED_OF)
+def test_what_libpng_only_warns_of_is_refused(name: str, tmp_path: Path) -> None:
+    data, words = COMPLAINED_OF[name]
+    path = tmp_path / "a.png"
+    path.write_bytes(whole(PIXELS))
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], GREY8)
+    path.write_bytes(data)
+    with pytest.raises((UnreadableError, UnsupportedError), match=words):
+        read(FORMAT, path)
+
+
+def test_a_size_that_the_bytes_cannot_hold_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0))
+    path.write_bytes(SIGNATURE + head + PIXELS + chunk(b"IEND", b""))
+    with pytest.raises(UnreadableError, match="more pixels than its bytes can hold"):
+        read(FORMAT, path)
+
+
+def test_no_damaged_byte_passes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    path = tmp_path / "a.png"
+    for name in ("grey8", "rgb16", "interlaced", "palette8"):
+        data = VARIANTS[name][0]
+        for _ in range(25):
+            at = int(rng.integers(33, len(data) - 12))
+            path.write_bytes(data[:at] + bytes([data[at] ^ int(rng.integers(1, 256))]) + data[at + 1 :])
+            with pytest.raises((UnreadableError, UnsupportedError)):
+                read(FORMAT, path)
+
+
 def test_names_of_masks() -> None:
     assert [FORMAT.mask_name(n) for n in ("a.png", "a.PNG", "a.dat", "a")] == ["a.png", "a.PNG", "a.dat.png", "a.png"]
 
