@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import site
@@ -57,6 +58,12 @@ class Ran:
     code: int | None
     seconds: float
     output: str
+
+    @property
+    def noticed(self) -> str:
+        """The test that failed."""
+        found = re.search(r"^FAILED (\S+)", self.output, re.MULTILINE)
+        return f"  by {found[1].rpartition('/')[2]}" if found else ""
 
 
 def mutants(path: Path) -> list[Mutant]:
@@ -170,7 +177,7 @@ def main() -> int:
     bad = 0
     with ThreadPoolExecutor(asked.j) as pool:
         for each, (found, ran) in zip(chosen, pool.map(lambda m: verdict(m, asked.limit), chosen), strict=True):
-            print(f"{found:20} {ran.seconds:4.0f} s  {each.name}", flush=True)
+            print(f"{found:20} {ran.seconds:4.0f} s  {each.name}{ran.noticed}", flush=True)
             if not found.startswith("killed"):
                 bad += 1
                 print(f"    {each.file}: {each.harm}")

@@ -52,6 +52,14 @@ def test_gate_skips_the_decoder_and_changes_nothing_where_it_is_right():
     assert with_gate.slice_presence[0][1]["object"] == 0.0
 
 
+def test_a_threshold_of_0_never_turns_a_tile_away():
+    gate = Gate((0.0,), (1000,), (10,), (1.0,), (0.99,), (1.0,), 1.0)
+    result = one(Gated(), Image(np.zeros((1, 1, 20, 20), np.uint8)), card(gate=gate))
+    assert result.presence == {"object": 0.0}
+    assert result.tiles_gated == 0
+    assert result.empty_reason == "threshold"
+
+
 def test_nothing_is_decoded_when_everything_is_gated():
     network = Gated()
     result = one(network, Image(np.zeros((3, 1, 20, 20), np.uint8)), options=PredictSettings(device="cpu", gate=0.5))
