@@ -38,7 +38,7 @@ from segcli.model_folder import save_model_folder
 SERIES = Path(__file__).parent.parent / "sample_data" / "mr_series"
 BOOKS = ("manifest", "report", "volumes")
 """What lies beside the masks and tells of times, so that no two runs make the same."""
-DEATHS_OF_A_CASE = "ended the run twice"
+DEATHS_OF_A_CASE = "runs, the last one alone"
 
 
 @dataclass

@@ -35,6 +35,8 @@ def open_regular(path: str | Path, *, follow_links: bool = True) -> BufferedRead
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
             raise NotRegularError(error.errno, "a socket, not a file") from error
+        if error.errno == errno.ELOOP and not follow_links:
+            raise NotRegularError(error.errno, "a link, not a file (symbolic links are not followed here)") from error
         raise
     try:
         _refuse_irregular(descriptor)
@@ -54,6 +56,27 @@ def read_regular(path: str | Path, limit: int | None = None, *, follow_links: bo
     if len(data) > limit:
         raise TooLargeError(errno.EFBIG, f"more than {limit:,} bytes")
     return data
+
+
+def open_own(path: str | Path, flags: int, mode: int = 0o600) -> int:
+    """Open a file that this program keeps for itself, to write it (``flags`` as for ``os.open``); a descriptor.
+
+    Never waits and never follows a link at the last part of the path. Raises as open_regular does, for a link too.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLOW, mode)
+    except OSError as error:
+        kinds = {errno.ENXIO: "a pipe or socket", errno.ELOOP: "a link", errno.EISDIR: "a folder"}
+        if error.errno in kinds:
+            raise NotRegularError(error.errno, f"{kinds[error.errno]}, not a file") from error
+        raise
+    try:
+        _refuse_irregular(descriptor)
+        os.set_blocking(descriptor, True)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _refuse_irregular(descriptor: int) -> None:

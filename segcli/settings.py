@@ -46,6 +46,7 @@ class PredictSettings:
     png_mask: PngMask = "palette"
     private: bool = False
     overwrite: bool = False
+    rebuild: bool = False
     retry_failed: bool = False
     verify: bool = False
     case_timeout: float | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segcli.card_json import format_card
 from segcli.contract import ModelCard
+from segcli.regular_file import open_regular
 from segcli.settings import PredictSettings
 
 MASK_SETTINGS = ("overlap", "gate", "gaps", "strict", "spacing", "channel", "dicom_seg", "dicom_deflate", "png_mask")
@@ -36,6 +37,6 @@ def stat_of(files: Sequence[Path]) -> tuple[tuple[int, int, int], ...]:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    with path.open("rb") as stream:
+    """SHA-256 (hex) of a file. Raises OSError, of a pipe or a device too."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from segcli.batch.history import read_manifest
 from segcli.batch.lock import is_held
-from segcli.batch.manifest import History, manifest_name, read_manifest
+from segcli.batch.manifest import manifest_name
 from segcli.image import Json
 from segcli.outcome import Report
 from segcli.reporting.content import RunFacts, read_report, report_content
@@ -18,8 +20,8 @@ RUNS = "the run is not over yet; what it has done so far is shown"
 def last_run(folder: Path, shard: tuple[int, int] | None) -> Json:
     """The content of the report. Raises UsageError if neither report nor manifest is there."""
     manifest, path = folder / manifest_name(shard), folder / report_name(shard)
-    history = read_manifest(manifest) if manifest.exists() else History()
-    if path.exists() or history.facts is None:
+    history = read_manifest(manifest)
+    if os.path.lexists(path) or history.facts is None:
         content = read_report(path)
         if history.facts is None or content["run"] == history.facts["run"]:
             return content

@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segcli.errors import UsageError
+from segcli.regular_file import NotRegularError, open_own
+
+
+def not_ours(path: Path, error: NotRegularError) -> UsageError:
+    """What is told of a pipe, folder or link that has the name of a file of segcli's own."""
+    return UsageError(f"{path}: {error.strerror}; segcli keeps one of that name: move it away, or choose another -o")
 
 
 def refuse_other_division(folder: Path, own: Path) -> None:
@@ -28,9 +34,11 @@ def _division(name: str) -> str:
 def is_held(path: Path) -> bool:
     """Whether a run that is alive holds the lock ``path``."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_own(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
+    except NotRegularError as error:
+        raise not_ours(path, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -43,7 +51,10 @@ def is_held(path: Path) -> bool:
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
     """Hold ``path`` for the duration. Raises UsageError if another run holds it or the file system has no locks."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
+    except NotRegularError as error:
+        raise not_ours(path, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

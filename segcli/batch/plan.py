@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from segcli.batch.history import History
 from segcli.batch.key import hash_file, stat_of
-from segcli.batch.manifest import DEATHS, History
 from segcli.case import Case, LeftOut
 from segcli.contract import ModelCard
 from segcli.engine.scope import case_out_of_scope
@@ -19,8 +19,13 @@ from segcli.formats.walk import input_name
 from segcli.outcome import Job, Outcome
 from segcli.settings import PredictSettings
 
+DEATHS = 2
+"""So many runs may die while a case is worked on; in the next it runs alone, and if that dies too it is left alone."""
 _ENDING = re.compile(r"\.(nii\.gz|nrrd\.gz|ome\.tiff?|[A-Za-z][A-Za-z0-9]{0,5})$", re.IGNORECASE)
 """An ending of an image file; the numbers of a UID are none."""
+_FILE = re.compile(r"\.(png|jpe?g|tiff?|nii|gz|nrrd|nhdr|mha|mhd|dcm|json|jsonl|html|csv)$", re.IGNORECASE)
+_BOOK = re.compile(r"(manifest|report|volumes)(-\d+-of-\d+)?\.\w+(\.bad-\d+)?|\.segcli-.*|\.manifest.*\.lock")
+"""Names of what lies beside the masks."""
 
 
 def check_folders(inputs: Sequence[Path], output: Path) -> None:
@@ -36,6 +41,8 @@ def check_folders(inputs: Sequence[Path], output: Path) -> None:
             raise UsageError(f"masks in {output} would lie inside the input {path}: choose another -o")
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file: -o names a folder")
+    if not output.exists() and _FILE.search(output.name):
+        raise UsageError(f"{output} is called like a file: -o names a folder, in which each mask gets its image's name")
 
 
 def refuse_targets_inside(jobs: Sequence[Job], inputs: Sequence[Path]) -> None:
@@ -79,8 +86,8 @@ def in_shard(case_id: str, shard: tuple[int, int] | None) -> bool:
 def plan(
     cases: Sequence[Case], output: Path, history: History, settings: PredictSettings, card: ModelCard
 ) -> tuple[list[Job], list[Outcome]]:
-    """Jobs to run, and outcomes already known: collisions, unchanged cases, cases that ended the run twice, and those
-    whose headers tell that they are out of the model's scope.
+    """Jobs to run, and outcomes already known: collisions, unchanged cases, cases that end every run, and those whose
+    headers tell that they are out of the model's scope.
     """
     claims = Counter(_folded(case) for case in cases)
     jobs: list[Job] = []
@@ -93,8 +100,12 @@ def plan(
         if claims[_folded(case)] > 1:
             reason = "another case would be written to the same file: rename one of the two"
             known.append(failed(case, reason, "OutputExistsError"))
-        elif history.deaths[case.id] >= DEATHS and not settings.retry_failed:
-            known.append(failed(case, "ended the run twice; --retry-failed tries it again", "CaseError"))
+        elif _BOOK.fullmatch(_folded(case).partition("/")[0]):
+            reason = "its folder is called as a file that segcli keeps beside the masks: rename the folder"
+            known.append(failed(case, reason, "OutputExistsError"))
+        elif history.deaths[case.id] > DEATHS and not settings.retry_failed:
+            reason = f"ended {history.deaths[case.id]} runs, the last one alone; --retry-failed tries it again"
+            known.append(failed(case, reason, "CaseError"))
         elif settings.retry_failed and not (history.deaths[case.id] or (before and before.status == "failed")):
             continue
         elif not settings.any_scope and (outside := case_out_of_scope(case, card, settings.spacing)) is not None:

@@ -5,66 +5,37 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
+from segcli.batch.differences import differences
 from segcli.batch.facts import facts_of
+from segcli.batch.history import made_before, read_manifest, set_aside
 from segcli.batch.key import fingerprint
 from segcli.batch.lock import hold_lock, refuse_other_division
-from segcli.batch.manifest import (
-    DISK_FULL,
-    History,
-    ManifestError,
-    ManifestWriter,
-    case_key,
-    made_before,
-    manifest_name,
-    read_manifest,
-)
+from segcli.batch.manifest import DISK_FULL, ManifestError, ManifestWriter, manifest_name
 from segcli.batch.plan import as_before, check_folders, failed, in_shard, left_out, plan, refuse_targets_inside, streams
 from segcli.batch.runner import DiskFullError, Runner
+from segcli.batch.secret import case_key
+from segcli.batch.told import ENDED_EARLY, Books, Listener, Told
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.device import choose_device, choose_precision
 from segcli.engine.gate import thresholds
 from segcli.engine.model import LoadedModel
 from segcli.engine.segmenter import Segmenter
-from segcli.errors import SegcliError, UsageError
+from segcli.errors import UsageError
 from segcli.formats.atomic import is_disk_full, remove_stale_temporaries
 from segcli.formats.interface import MaskRequest
 from segcli.formats.readers import Readers
 from segcli.formats.scan import ScanOptions, scan
-from segcli.outcome import Job, Outcome, Report
-from segcli.reporting.content import RunFacts, report_content
-from segcli.reporting.files import refuse_strangers, write_report
+from segcli.outcome import Report
+from segcli.reporting.files import refuse_strangers
 from segcli.settings import PredictSettings
 
 SIGINT_CODE = 130
-ENDED_EARLY = 70
-
-
-class Listener(Protocol):
-    """Who is told how the run goes (the console)."""
-
-    def begun(self, facts: RunFacts) -> None:
-        """The set-up is sound; the scan begins."""
-        ...
-
-    def planned(self, jobs: int, found: int, seconds: float) -> None:
-        """So many cases will be run, of so many that were found in so many seconds."""
-        ...
-
-    def told(self, outcome: Outcome) -> None:
-        """One more case has an outcome."""
-        ...
-
-    def progress(self, done: int, total: int) -> None:
-        """So many of the tiles of the next case to have an outcome are done."""
-        ...
 
 
 @dataclass
@@ -100,21 +71,23 @@ def run(
             _make(output, settings.private)
             held.enter_context(hold_lock(output / f".{name}.lock"))
             refuse_other_division(output, output / f".{name}.lock")
+            if settings.rebuild:
+                set_aside(output / name)
             history = read_manifest(output / name)
-            if history.fingerprint is None:
-                refuse_strangers(output, settings.shard)
+            refuse_strangers(output, settings.shard, begun=history.fingerprint is not None)
             settings = settings if settings.overwrite else as_before(settings, history)
             segmenter = Segmenter(model.network, model.card, settings)
             made_with, made_for = _fingerprints(model, segmenter)
-            before = made_before(history, output / name)
-            if before - {made_for} and not settings.overwrite:
-                raise UsageError(
-                    f"{output} was made with another model or other settings: choose another -o, or --overwrite"
-                )
+            facts = facts_of(model, segmenter)
+            for made_before_for, facts_before in made_before(history, output / name):
+                if made_before_for != made_for and not settings.overwrite:
+                    raise UsageError(
+                        f"{output} was made otherwise ({differences(facts_before, facts)}): "
+                        "choose another -o, or --overwrite"
+                    )
             token = name.removesuffix(".jsonl").removeprefix("manifest").strip("-")
             remove_stale_temporaries(output, token)
             key = case_key(output, token)
-            facts = facts_of(model, segmenter)
             chosen = {
                 "precision": segmenter.precision,
                 "batch": segmenter.batch,
@@ -123,7 +96,7 @@ def run(
             }
             manifest = ManifestWriter(output / name, history, made_with, chosen, facts, private=settings.private)
             held.callback(manifest.close)
-        books = _Books(output, history, manifest, made_with, token, key, facts)
+        books = Books(output, history, manifest, made_with, token, key, facts)
         return _run(inputs, books, model, segmenter, listener, interrupt)
 
 
@@ -157,71 +130,16 @@ def _fingerprints(model: LoadedModel, segmenter: Segmenter) -> tuple[str, str]:
     return of(versions), of(())
 
 
-@dataclass(frozen=True)
-class _Books:
-    """What an output folder remembers."""
-
-    output: Path
-    history: History
-    manifest: ManifestWriter
-    fingerprint: str
-    token: str
-    key: bytes
-    facts: RunFacts
-
-
-class _Told:
-    """What became of the cases so far, and the report of it."""
-
-    def __init__(self, books: _Books, settings: PredictSettings, listener: Listener) -> None:
-        self._books, self._settings, self._listener = books, settings, listener
-        self._begun = time.monotonic()
-        self._scan = 0.0
-        self.outcomes: list[Outcome] = []
-        self.jobs: list[Job] = []
-        self.found = 0
-
-    def planned(self, jobs: list[Job], found: int) -> None:
-        self.jobs, self.found, self._scan = jobs, found, time.monotonic() - self._begun
-        self._books.manifest.scanned(found, len(jobs))
-        self._listener.planned(len(jobs), found, self._scan)
-
-    def told(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-        self._listener.told(outcome)
-
-    def report(self, ended: int | None, message: str | None) -> Report:
-        """Write the report; that it cannot be written ends the run early too."""
-        told_of = {outcome.id for outcome in self.outcomes}
-        report = Report(
-            tuple(self.outcomes),
-            ended,
-            self._settings.shard,
-            message,
-            self.found,
-            tuple(job.case.id for job in self.jobs if job.case.id not in told_of),
-            {"total": round(time.monotonic() - self._begun, 3), "scan": round(self._scan, 3)},
-        )
-        books = self._books
-        try:
-            content = report_content(books.facts, report)
-            write_report(books.output, content, private=self._settings.private, token=books.token)
-        except SegcliError as error:
-            first = "" if message is None else f"{message}; "
-            return replace(report, ended=ended or ENDED_EARLY, message=f"{first}the report is not written: {error}")
-        return report
-
-
 def _run(
     inputs: Sequence[Path],
-    books: _Books,
+    books: Books,
     model: LoadedModel,
     segmenter: Segmenter,
     listener: Listener,
     interrupt: Interrupt,
 ) -> Report:
     settings = segmenter.settings
-    tell = _Told(books, settings, listener)
+    tell = Told(books, settings, listener)
     ended: int | None = ENDED_EARLY
     message: str | None = "a bug ended the run"
     try:
@@ -271,7 +189,7 @@ def _run(
     return report
 
 
-def _end_hung(runner: Runner, tell: _Told) -> None:
+def _end_hung(runner: Runner, tell: Told) -> None:
     """Leave at once: nothing else ends a thread that is in the network."""
     reason = "the network did not come back within --case-timeout; the run was ended"
     tell.outcomes.extend(failed(job.case, reason, "CaseError") for job in runner.at_hand)

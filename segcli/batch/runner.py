@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from segcli.batch.ahead import bytes_ahead, read_request, refuse_changed
+from segcli.batch.history import History
 from segcli.batch.host import EngineHost
 from segcli.batch.in_flight import Reading, Segmenting
 from segcli.batch.key import hash_file, job_key, stat_of
-from segcli.batch.manifest import DISK_FULL, History, ManifestWriter
+from segcli.batch.manifest import DISK_FULL, ManifestWriter
 from segcli.batch.measures import DECIMALS, outcome_of
 from segcli.batch.plan import failed, skipped, unchanged
 from segcli.batch.watchdog import Watchdog

@@ -175,9 +175,12 @@ _OPTIONS = (
                  help="Kind of PNG mask."),
     click.option("--private", is_flag=True, help="What is made: files 0600, folders 0700 instead of the umask."),
     click.option("--overwrite", is_flag=True, help="Redo what the manifest of the output folder lists."),
+    click.option("--rebuild", is_flag=True,
+                 help="Begin a new manifest and set the old one aside; a mask stays only if it comes out the same."),
     click.option("--retry-failed", is_flag=True, help="Only cases that failed before."),
     click.option("--verify", is_flag=True, help="Read unchanged inputs again instead of trusting size and time."),
-    click.option("--case-timeout", type=Real(1), help="Seconds after which a case's reading is ended."),
+    click.option("--case-timeout", type=Real(1),
+                 help="Seconds of reading and inference after which a case is given up."),
     click.option("--shard", type=Shard(), help="Only this part of the cases, for array jobs."),
 )  # fmt: skip
 

@@ -21,7 +21,8 @@ from segcli.settings import PredictSettings
 
 @click.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-m", "--model", required=True, help="A model's name (see `segcli models list`) or a model folder.")
+@click.option("-m", "--model", "models", required=True, multiple=True,
+              help="A model's name (see `segcli models list`) or a model folder.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Output folder; default: INPUT_masks.")
 @predict_options
 @plugins_option
@@ -32,7 +33,7 @@ from segcli.settings import PredictSettings
 @click.option("--log-paths", is_flag=True, help="Paths also where the output is not a terminal.")
 def predict(
     inputs: tuple[Path, ...],
-    model: str,
+    models: tuple[str, ...],
     output: Path | None,
     verbose: int,
     quiet: bool,
@@ -45,6 +46,8 @@ def predict(
     """Segment every image below INPUT and write masks in matching formats."""
     if output is None and len(inputs) > 1:
         raise UsageError("several inputs need an output folder: give -o")
+    if len(models) > 1:
+        raise UsageError(f"{len(models)} times --model: run predict once for each model, each with an -o of its own")
     chosen = PredictSettings(**settings)
     from segcli.batch.plan import check_folders, default_output  # noqa: PLC0415 - usage first, heavy imports after
     from segcli.catalog import load_catalog  # noqa: PLC0415
@@ -57,7 +60,7 @@ def predict(
     from segcli.engine.model import load_model  # noqa: PLC0415
 
     keep_freed_memory()
-    loaded = load_model(model, catalog)
+    loaded = load_model(models[0], catalog)
     for note in () if quiet else loaded.notes:
         say(f"note: {note}", err=True)
     interrupt = Interrupt()

@@ -14,13 +14,23 @@ from typing import TYPE_CHECKING
 
 from segcli.errors import UsageError
 from segcli.outcome import REPORT_SCHEMA, Outcome, Report
+from segcli.regular_file import read_regular
+from segcli.reporting.checking import checker
 
 if TYPE_CHECKING:
     from segcli.image import Json
 
 SCHEMA_NAME = "report.schema.json"
+LARGEST = 2**31
+"""Bytes of a report that is read; 100,000 cases take a tenth of it."""
 NOT_TOLD = ("stat",)
 """Fields of an outcome that only the next run needs."""
+_UNTOLD = {
+    name: value
+    for name, value in Outcome("", "", "skipped").to_json().items()
+    if name not in ("id", "name", "status", *NOT_TOLD)
+}
+"""What a case of an earlier version's report may lack."""
 EARLY = (2, 70, 130, 143)
 """Exit codes of a run that ended before its last case."""
 
@@ -87,14 +97,22 @@ def _stages(report: Report) -> dict[str, float]:
 
 
 def read_report(path: Path) -> Json:
-    """The content of a report. Raises UsageError if there is none, or one of another version."""
+    """The content of a report. Raises UsageError if there is none, one of another version, or one that does not fit.
+
+    What an earlier version did not write yet is filled in.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path, LARGEST, follow_links=False))
         if content["schema"] != REPORT_SCHEMA:
-            raise UsageError(f"{path}: written by another version of segcli (schema {content['schema']})")
-        report_from(content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path}: written by another version of segcli; run it again to show it")
+        content = {"slices_emptied": 0, **content, "cases": [{**_UNTOLD, **case} for case in content["cases"]]}
+    except OSError as error:
+        raise UsageError(f"{path}: no report of segcli is there ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path}: no report of segcli is there ({type(error).__name__})") from error
+    wrong = checker(load_schema())(content)
+    if wrong is not None:
+        raise UsageError(f"{path}: not as segcli wrote it, at {wrong or 'its beginning'}: run again to have it anew")
     return content
 
 

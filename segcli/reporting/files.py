@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from segcli.errors import UsageError
 from segcli.formats.atomic import write_bytes_atomically
+from segcli.regular_file import NotRegularError, open_regular
 from segcli.reporting.page import report_html
 from segcli.reporting.volumes import COLUMNS, volumes_csv
 
@@ -42,12 +43,20 @@ def write_report(folder: Path, content: Json, *, private: bool, token: str = "")
     write_bytes_atomically(folder / report_name(shard), data, private, token)
 
 
-def refuse_strangers(folder: Path, shard: tuple[int, int] | None) -> None:
-    """Raise UsageError if a file that segcli did not write lies where a report would go. Raises OSError too."""
+def refuse_strangers(folder: Path, shard: tuple[int, int] | None, *, begun: bool) -> None:
+    """Raise UsageError if what segcli did not write lies where a report would go. Raises OSError too.
+
+    ``begun``: segcli has run here before, so a file of that name is its own; a folder, pipe or link never is.
+    """
     for kind, mark in _MARKS.items():
         path = folder / report_name(shard, kind)
-        if not path.exists():
+        try:
+            with open_regular(path, follow_links=False) as stream:
+                if not begun and mark not in stream.read(1000):
+                    raise UsageError(f"{path}: segcli did not write it and would replace it: choose another -o")
+        except FileNotFoundError:
             continue
-        with path.open("rb") as stream:
-            if mark not in stream.read(1000):
-                raise UsageError(f"{path}: segcli did not write it and would replace it: choose another -o")
+        except NotRegularError as error:
+            raise UsageError(
+                f"{path}: {error.strerror}; segcli writes one of that name: move it away, or choose another -o"
+            ) from error

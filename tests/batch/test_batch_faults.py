@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from segcli.batch.history import read_manifest
 from segcli.batch.lock import hold_lock
-from segcli.batch.manifest import case_key, read_manifest
+from segcli.batch.secret import case_key
 from segcli.cli.main import run
 from segcli.errors import UsageError
 
 Predict = Callable[..., int]
 Statuses = Callable[[], dict[str, str]]
 DEADLY = Path(__file__).with_name("deadly.py")
+
+
+def report_of(output: Path) -> Any:
+    return json.loads((output / "report.json").read_text())
+
+
+def reasons(output: Path) -> dict[str, str]:
+    return {case["name"]: case["reason"] or "" for case in report_of(output)["cases"]}
 
 
 @pytest.fixture
@@ -35,25 +46,26 @@ def deadly(model: Path, pictures: Path, tmp_path: Path) -> Callable[..., int]:
     return call
 
 
-def test_a_case_that_kills_every_run_is_left_alone_after_two(
+def test_a_case_that_kills_every_run_is_left_alone_once_it_died_alone(
     deadly: Callable[..., int], predict: Predict, statuses: Statuses, tmp_path: Path
 ) -> None:
-    assert deadly("kill", "b.png") == -signal.SIGKILL
-    assert deadly("exit", "b.png") == 9
-    assert deadly("exit", "b.png") == 1
-    assert statuses() == {"a.png": "unchanged", "b.png": "failed", "sub/c.png": "unchanged"}
-    reason = {case["name"]: case["reason"] for case in json.loads((tmp_path / "out/report.json").read_text())["cases"]}
-    assert "ended the run twice" in reason["b.png"]
+    """Two deaths make a suspect, which the next run does last and alone: there it is found guilty or innocent."""
+    assert deadly("kill", "a.png") == -signal.SIGKILL  # the first of three
+    assert deadly("exit", "a.png") == 9
+    done = read_manifest(tmp_path / "out/manifest.jsonl")
+    assert {outcome.name for outcome in done.outcomes.values()} == {"b.png", "sub/c.png"}
+    shutil.copytree(tmp_path / "out", tmp_path / "innocent")
+    assert predict("--batch", "1", output=tmp_path / "innocent") == 0
+    assert report_of(tmp_path / "innocent")["counts"] == {"done": 1, "unchanged": 2}
+
+    assert deadly("exit", "a.png") == 9  # alone
+    for _ in range(2):
+        assert deadly("exit", "a.png") == 1
+    assert statuses() == {"a.png": "failed", "b.png": "unchanged", "sub/c.png": "unchanged"}
+    assert "ended 3 runs, the last one alone" in reasons(tmp_path / "out")["a.png"]
     assert predict("--batch", "1", "--retry-failed") == 0
     assert predict("--batch", "1") == 0
     assert not [path for path in (tmp_path / "out").rglob("*") if "tmp" in path.name]
-
-
-def test_the_second_run_does_the_suspect_last(deadly: Callable[..., int], tmp_path: Path) -> None:
-    deadly("exit", "a.png")  # the first of three
-    deadly("exit", "a.png")
-    done = read_manifest(tmp_path / "out/manifest.jsonl")
-    assert {outcome.name for outcome in done.outcomes.values()} == {"b.png", "sub/c.png"}
 
 
 def test_a_network_that_never_comes_back_ends_the_run(
@@ -117,9 +129,14 @@ def test_a_locked_folder_is_refused_until_its_run_dies(
         assert predict() == 2
         assert "another run" in capsys.readouterr().err
         assert predict("--shard", "1/2") == 2  # the whole and a part would meet
-    assert predict() == 0
-    with hold_lock(tmp_path / "out/.manifest-1-of-2.jsonl.lock"), hold_lock(tmp_path / "out/.free.lock"):
-        pass
+        assert "another --shard" in capsys.readouterr().err
+    with hold_lock(tmp_path / "out/.manifest-1-of-2.jsonl.lock"):
+        assert predict() == 2
+        assert predict("--shard", "1/3") == 2
+        assert predict("--shard", "2/2") == 0  # shards of one division run side by side
+        capsys.readouterr()
+        assert predict("--shard", "1/2") == 2
+        assert "another run" in capsys.readouterr().err
     assert predict() == 0
 
 

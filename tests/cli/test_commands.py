@@ -47,14 +47,25 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["-m", "no-such-model"], "no-such-model"),
         (["-m", "./no-such-folder"], "no-such-folder"),
         (["-m", "torchscript"], "no weights"),
+        (["-m", "unet", "-m", "unet3p"], "once for each model"),
     ],
 )
 def test_usage_errors_are_2_and_one_line(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], word: str
 ) -> None:
-    assert run(["predict", str(folder), "-m", "unet3p", "-o", str(tmp_path / "out"), *options]) == 2
+    model = [] if options[0] == "-m" else ["-m", "unet3p"]
+    assert run(["predict", str(folder), *model, "-o", str(tmp_path / "out"), *options]) == 2
     assert word in one_line(capsys)
     assert not (tmp_path / "out/report.json").exists()
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.NII.GZ", "seg.dcm", "report.json", "volumes.csv"])
+def test_an_output_called_like_a_file_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(["predict", str(folder / "smith.png"), "-m", "unet3p", "-o", str(tmp_path / name)]) == 2
+    assert "-o names a folder" in one_line(capsys)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_missing_input_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,127 @@
+"""What became of the cases so far, and the report of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from segcli.batch.history import History
+from segcli.batch.manifest import ManifestError, ManifestWriter
+from segcli.errors import SegcliError
+from segcli.outcome import Job, Outcome, Report
+from segcli.reporting.content import RunFacts, report_content
+from segcli.reporting.files import write_report
+from segcli.settings import PredictSettings
+
+ENDED_EARLY = 70
+GONE = "its mask was removed or changed by another program before the run was over: find out by which, then run again"
+
+
+class Listener(Protocol):
+    """Who is told how the run goes (the console)."""
+
+    def begun(self, facts: RunFacts) -> None:
+        """The set-up is sound; the scan begins."""
+        ...
+
+    def planned(self, jobs: int, found: int, seconds: float) -> None:
+        """So many cases will be run, of so many that were found in so many seconds."""
+        ...
+
+    def told(self, outcome: Outcome) -> None:
+        """One more case has an outcome."""
+        ...
+
+    def progress(self, done: int, total: int) -> None:
+        """So many of the tiles of the next case to have an outcome are done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Books:
+    """What an output folder remembers."""
+
+    output: Path
+    history: History
+    manifest: ManifestWriter
+    fingerprint: str
+    token: str
+    key: bytes
+    facts: RunFacts
+
+
+class Told:
+    """What became of the cases so far, and the report of it."""
+
+    def __init__(self, books: Books, settings: PredictSettings, listener: Listener) -> None:
+        self._books, self._settings, self._listener = books, settings, listener
+        self._begun = time.monotonic()
+        self._scan = 0.0
+        self.outcomes: list[Outcome] = []
+        self.jobs: list[Job] = []
+        self.found = 0
+        self._sizes: dict[str, int | None] = {}
+
+    def planned(self, jobs: list[Job], found: int) -> None:
+        """The scan is over."""
+        self.jobs, self.found, self._scan = jobs, found, time.monotonic() - self._begun
+        self._books.manifest.scanned(found, len(jobs))
+        self._listener.planned(len(jobs), found, self._scan)
+
+    def told(self, outcome: Outcome) -> None:
+        """One more case has an outcome."""
+        self.outcomes.append(outcome)
+        self._sizes[outcome.id] = self._size(outcome)
+        self._listener.told(outcome)
+
+    def report(self, ended: int | None, message: str | None) -> Report:
+        """Write the report; that it cannot be written ends the run early too."""
+        self._look_after_masks()
+        told_of = {outcome.id for outcome in self.outcomes}
+        report = Report(
+            tuple(self.outcomes),
+            ended,
+            self._settings.shard,
+            message,
+            self.found,
+            tuple(job.case.id for job in self.jobs if job.case.id not in told_of),
+            {"total": round(time.monotonic() - self._begun, 3), "scan": round(self._scan, 3)},
+        )
+        books = self._books
+        try:
+            content = report_content(books.facts, report)
+            write_report(books.output, content, private=self._settings.private, token=books.token)
+        except SegcliError as error:
+            first = "" if message is None else f"{message}; "
+            return replace(report, ended=ended or ENDED_EARLY, message=f"{first}the report is not written: {error}")
+        return report
+
+    def _look_after_masks(self) -> None:
+        """A mask that is no longer there, or not the one that was written, is not done."""
+        for number, outcome in enumerate(self.outcomes):
+            if outcome.status not in ("done", "empty", "unchanged"):
+                continue
+            size = self._size(outcome)
+            if size is None or size != self._sizes[outcome.id]:
+                lost = Outcome(
+                    outcome.id, outcome.name, "failed", outcome.format, GONE, "WriteError", outcome.output,
+                    outcome.shape, outcome.spacing, outcome.orientation, warnings=outcome.warnings,
+                )  # fmt: skip
+                self.outcomes[number] = lost
+                with contextlib.suppress(ManifestError):  # the next run sees for itself that it is gone
+                    self._books.manifest.outcome(lost)
+                self._listener.told(lost)
+
+    def _size(self, outcome: Outcome) -> int | None:
+        if outcome.output is None:
+            return None
+        try:
+            found = os.lstat(self._books.output / outcome.output)
+        except OSError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
