@@ -27,10 +27,10 @@ def _differences(before: Json, now: Json) -> Iterator[str]:
         yield f"weights {old['weights_sha256'][:12]} → {new['weights_sha256'][:12]} (SHA-256)"
     if old["labels"] != new["labels"]:
         yield f"labels {_labels(old)} → {_labels(new)}"
-    for name in MASK_SETTINGS:
-        if before["settings"].get(name) != now["settings"][name]:
-            option = f"--{name.replace('_', '-')}"
-            yield f"{option} {_value(before['settings'].get(name))} → {_value(now['settings'][name])}"
+    for name in (*MASK_SETTINGS, "any_scope"):
+        was, is_now = before["settings"].get(name), now["settings"].get(name)  # an earlier version had fewer
+        if (was or None) != (is_now or None):
+            yield f"--{name.replace('_', '-')} {_value(was)} → {_value(is_now)}"
     if before["machine"]["precision"] != now["machine"]["precision"]:
         yield f"--precision {before['machine']['precision']} → {now['machine']['precision']}"
 
@@ -40,6 +40,8 @@ def _labels(model: Json) -> str:
 
 
 def _value(value: Json) -> str:
-    if value is None:
+    if value is None or value is False:
         return "not given"
+    if value is True:
+        return "given"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -173,7 +173,7 @@ def test_no_edit_of_a_manifest_ends_a_run_with_a_bug(
     lines = [json.loads(line) for line in (output / "manifest.jsonl").read_bytes().splitlines()]
     codes = Counter[int]()
     chance = random.Random(14)
-    for _ in range(250):
+    for _ in range(150):
         edited = mutated(lines, chance)
         (output / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in edited))
         (output / "report.json").unlink(missing_ok=True)
@@ -183,10 +183,10 @@ def test_no_edit_of_a_manifest_ends_a_run_with_a_bug(
         assert "a bug" not in told.err and "\x1b" not in told.out + told.err, edited
         codes[code := predict()] += 1
         told = capsys.readouterr()
-        assert code in (0, 2) and "a bug" not in told.err, edited
-        assert code == 0 or "; --rebuild sets it aside" in told.err or "choose another -o" in told.err, edited
+        assert code in (0, 2, 4) and "a bug" not in told.err, edited  # 4: it says that the case ended three runs
+        assert code != 2 or "; --rebuild sets it aside" in told.err or "choose another -o" in told.err, edited
         assert (output / "a.png").read_bytes() == mask, edited
-    assert min(codes[0], codes[2]) > 30, codes
+    assert min(codes[0], codes[2]) > 20, codes
 
 
 def test_rebuild_judges_every_mask_anew(predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
