@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcli.contract import API_VERSION, Label, ModelCard
+from segcli.regular_file import read_regular
 
 if TYPE_CHECKING:
     from torch import nn
+
+Shape = tuple[int | None, ...]
 
 OPTIONS = ("bytes", "multiple", "offset", "fixed", "single", "example")
 """What ``plugin_options`` may hold; `segcli models wrap` measures and writes them.
@@ -27,11 +30,11 @@ tile only. ``single``: it takes one tile at a time. ``example``: a program of tw
 
 @dataclass(frozen=True)
 class Plugin:
-    """One kind of exported file; ``needs``: the module that runs it."""
+    """One kind of exported file; ``needs``: the modules that run it."""
 
     name: str
     summary: str
-    needs: str
+    needs: tuple[str, ...]
     api: int = API_VERSION
 
     def example(self) -> ModelCard:
@@ -59,8 +62,7 @@ class Plugin:
         for option in card.plugin_options:
             if option not in OPTIONS:
                 raise ValueError(f"unknown plugin option {option!r} (known: {', '.join(OPTIONS)})")
-        if find_spec(self.needs) is None:
-            raise ValueError(f"{self.needs} is not installed: pip install 'segcli[{self.name}]'")
+        self._must_be_installed()
         from segcli_exported.exported import Exported, Sizes  # noqa: PLC0415 - listing models must not import torch
 
         sizes = Sizes.of(card)
@@ -72,6 +74,31 @@ class Plugin:
 
         return Exported(sizes, TorchScriptProgram, example_program)
 
+    def gather(self, file: Path) -> bytes:
+        """All of an exported file, weights that lie beside it included.
 
-torchscript = Plugin("torchscript", "an exported TorchScript file (see segcli models wrap)", "torch")
-onnx = Plugin("onnx", "an exported ONNX file (see segcli models wrap)", "onnxruntime")
+        Raises ValueError for weights that may not be followed, or if what reads it is missing, and OSError.
+        """
+        if self.name == "torchscript":
+            return read_regular(file)
+        self._must_be_installed()
+        from segcli_exported.onnx_file import gather  # noqa: PLC0415 - imports onnx
+
+        return gather(file)
+
+    def shapes(self, data: bytes) -> tuple[Shape, Shape] | None:
+        """Of input and output, None for a side of any length; None if the file does not say."""
+        if self.name == "torchscript":
+            return None
+        from segcli_exported.onnx_file import shapes  # noqa: PLC0415
+
+        return shapes(data)
+
+    def _must_be_installed(self) -> None:
+        for module in self.needs:
+            if find_spec(module) is None:
+                raise ValueError(f"{module} is not installed: pip install 'segcli[{self.name}]'")
+
+
+torchscript = Plugin("torchscript", "an exported TorchScript file (see segcli models wrap)", ("torch",))
+onnx = Plugin("onnx", "an exported ONNX file (see segcli models wrap)", ("onnxruntime", "onnx"))

@@ -1,4 +1,4 @@
-"""ONNX, run by onnxruntime on its CPU or CUDA provider. A file of ONNX operators reads and writes no files."""
+"""ONNX, run by onnxruntime on its CPU or CUDA provider. Operators of ONNX read and write no files; they may loop."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from segcli_exported.onnx_file import refuse_outside
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 NOWHERE = "/nonexistent"
-"""Where weights outside the file would be looked for: the hash of a model folder covers the file alone."""
+"""Where weights outside the file would be looked for; files that have any are refused before."""
 
 
 class OnnxProgram:
     """Raises RuntimeError if onnxruntime cannot open the bytes, or if they are not one input and one output."""
 
     def __init__(self, data: bytes) -> None:
+        try:
+            refuse_outside(data)
+        except ValueError as error:
+            raise RuntimeError(f"the ONNX file {error}") from error
         self._data = data
         self._device = torch.device("cpu")
         self._session = self._open("CPUExecutionProvider")
@@ -53,6 +59,7 @@ class OnnxProgram:
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         chosen: Any = (provider, {"device_id": index}) if provider.startswith("CUDA") else provider
         try:
             session = onnxruntime.InferenceSession(self._data, options, providers=[chosen])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from segcli.catalog import Catalog, CatalogEntry, installed_names, load_catalog,
 from segcli.cli.model_words import NAMES, in_full, in_one_line
 from segcli.cli.options import plugins_option
 from segcli.cli.terminal import say
+from segcli.cli.wrap import check_model, wrap_model
 from segcli.errors import ModelError, UsageError
-from segcli.model_folder import load_card, load_model_folder, save_model_folder
+from segcli.model_folder import load_card, load_model_folder
 
 
 @click.group()
@@ -65,28 +65,6 @@ def show_model(model: str, as_json: bool, plugins_only: tuple[str, ...] | None) 
     say(f"{'weights':<{NAMES}}SHA-256 {card.sha256}")
 
 
-@models.command("check")
-@click.argument("model", metavar="NAME|FOLDER")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@plugins_option
-def check_model(model: str, as_json: bool, plugins_only: tuple[str, ...] | None) -> int:
-    """Does a model keep the contract? A plugin on its example card, or a model folder with its weights.
-
-    Exit code 0 if no check failed, 1 if one did.
-    """
-    from segcli.testing.verdict import check_named  # noqa: PLC0415 - torch comes with it
-
-    verdict = check_named(model, load_catalog(plugins_only))
-    if as_json:
-        checks = [dataclasses.asdict(finding) for finding in verdict.findings]
-        click.echo(json.dumps({"model": verdict.model, "passed": verdict.passed, "checks": checks}, indent=1))
-    else:
-        click.echo(str(verdict))
-        failed = sum(finding.status == "failed" for finding in verdict.findings)
-        click.echo(f"{verdict.model}: " + ("keeps the contract" if not failed else f"{failed} check(s) failed"))
-    return 0 if verdict.passed else 1
-
-
 @models.command("new")
 @click.argument("name")
 @click.option("--gated", is_flag=True, help="With a presence head, so that empty tiles can skip the decoder.")
@@ -103,24 +81,8 @@ def new_model(name: str, gated: bool, output: Path | None) -> None:
     click.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest   (README.md there goes on)")
 
 
-@models.command("wrap")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--card", type=click.Path(path_type=Path), help="What the file cannot know, as JSON.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The new model folder.")
-@plugins_option
-def wrap_model(file: Path, card: Path | None, output: Path, plugins_only: tuple[str, ...] | None) -> None:
-    """Make a model folder of an exported TorchScript or ONNX file. The file is a program, and it is run."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{output} is there and not empty: choose another -o")
-    from segcli.wrap import wrap  # noqa: PLC0415 - torch comes with it
-
-    wrapped = wrap(file, card, load_catalog(plugins_only))
-    save_model_folder(output, wrapped.card, wrapped.state)
-    for warning in wrapped.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    found = {name: value for name, value in wrapped.card.plugin_options.items() if name != "bytes"}
-    click.echo(f"{output}: {wrapped.card.plugin}, measured: {json.dumps(found)}")
-    click.echo(f"next: segcli models check {output / ''}")
+models.add_command(check_model)
+models.add_command(wrap_model)
 
 
 def _shipped(entry: CatalogEntry) -> str:

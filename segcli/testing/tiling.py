@@ -43,9 +43,14 @@ def check_tiles_against_whole(subject: Subject) -> Note:
             f"tiles give another result than the whole image: probabilities differ by {mean:.2g} on average "
             "(does a pixel's result depend on where it lies in the tile?)"
         )
-    text = f"seam error mean {mean:.1e}, worst {worst:.1e}; looks {reach} pixels far; overlap {list(card.overlap)}"
+    text = (
+        f"tiles differ from the whole image by {mean:.1e} on average, {worst:.1e} at worst; "
+        f"a pixel depends on what lies up to {reach} pixels away"
+    )
     if advice > min(card.overlap):
-        return Note(f"{text}, advised {advice}", values, warning=worst > WORST_SEAM)
+        capped = " (half a tile; a larger tile would help more)" if advice < 2 * reach else ""
+        text += f"; the card's overlap is {min(card.overlap)}, {advice} would be better{capped}"
+        return Note(text, values, warning=worst > WORST_SEAM)
     return Note(text, values)
 
 

@@ -135,7 +135,7 @@ def assert_conforms(plugin: ModelPlugin, origin: str | None = None) -> None:
     """For a plugin's own tests: raise AssertionError listing every failed check."""
     verdict = check_plugin(plugin, origin)
     if not verdict.passed:
-        raise AssertionError(f"{plugin.name} does not keep the contract\n{verdict}")
+        raise AssertionError(f"{plugin.name} is not compatible with segcli\n{verdict}")
 
 
 def _default_loads(plugin: ModelPlugin) -> Finding:

@@ -1,50 +1,38 @@
-"""``segcli models wrap``: an exported TorchScript or ONNX file and a card become a model folder.
-
-What the file can be asked (which sides and batches it takes, how many classes it returns) is measured. What it cannot
-know (labels, intensity, activation, spacing …) must stand in the card; nothing is guessed.
-"""
+"""What an exported file can be asked: which sides and batches it takes, how many classes it returns."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from segcli.card_json import SCHEMA, parse_card
-from segcli.catalog import Catalog
+from segcli.catalog import Catalog, CatalogEntry
 from segcli.contract import ModelCard, ModelPlugin
-from segcli.errors import ModelError, UsageError
-from segcli.strict_json import read_object
+from segcli.errors import ModelError, UsageError, one_line
+from segcli.regular_file import open_regular
+from segcli.wrap.asking import Shape, stated
+from segcli.wrap.programs import UNTRUSTED, is_program
 
 MOST_MULTIPLE = 128
 
-ASKED: Mapping[str, str] = {
-    "name": "what the model is called",
-    "version": "its version",
-    "license": "the licence of its weights (SPDX)",
-    "spatial_dims": "2 or 3",
-    "channels": 'names of the image channels, e.g. ["T1"]',
-    "context_slices": "neighbouring slices on each side that enter as channels, usually 0",
-    "labels": 'one object a class: {"value": 1, "name": "liver", "color": [255, 170, 0]}',
-    "activation": "softmax or sigmoid if the file returns logits, none if it returns probabilities",
-    "threshold": "probability above which a pixel counts (sigmoid; softmax ignores it)",
-    "intensity": 'how it was fed in training: {"kind": "zscore", "scope": "case"}, or window, percentile, none',
-    "modality": "MR, CT … or null for any",
-    "spacing": "mm of the pixels it was trained on, in the order of the tile's axes, or null: as stored",
-    "orientation": "e.g. LPS, or null: as stored",
-    "tile": "pixels it is run on, e.g. [256, 256]",
-    "overlap": "pixels neighbouring tiles share",
-    "margin": "pixels it loses on each side, usually 0",
-}
-"""Fields of the card that the file cannot know."""
-OURS = ("plugin", "plugin_options", "sha256")
+
+class ExportedPlugin(ModelPlugin, Protocol):
+    """A plugin whose networks are exported files."""
+
+    def gather(self, file: Path) -> bytes:
+        """All of the file, with what lies beside it. Raises ValueError for what may not be followed."""
+        ...
+
+    def shapes(self, data: bytes) -> tuple[Shape, Shape] | None:
+        """Of input and output, as far as the file states them."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +49,13 @@ def wrap(file: Path, card_file: Path | None, catalog: Catalog) -> Wrapped:
 
     Raises UsageError listing the fields that are missing, and ModelError where file and card disagree.
     """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read ({type(error).__name__})") from error
-    kind = _kind(file, data)
-    stated = _stated(card_file)
-    if stated.get("gate") is not None:
+    kind = _kind(file)
+    fields = stated(card_file)
+    if fields.get("gate") is not None:
         raise ModelError("the card states a gate, but an exported file has no presence head")
-    plugin = catalog.find(kind).plugin
-    card = parse_card(json.dumps({"schema": SCHEMA, **stated, "plugin": kind, "plugin_options": {"bytes": len(data)}}))
+    plugin = catalog.find(kind)
+    data = _gathered(plugin.plugin, file)
+    card = parse_card(json.dumps({"schema": SCHEMA, **fields, "plugin": kind, "plugin_options": {"bytes": len(data)}}))
     state = {"program": torch.frombuffer(bytearray(data), dtype=torch.uint8)}
     network = _open(plugin, card, state, file)
     tile = _tile(card)
@@ -86,42 +71,49 @@ def wrap(file: Path, card_file: Path | None, catalog: Catalog) -> Wrapped:
     return Wrapped(card, state, tuple(warnings))
 
 
-def _kind(file: Path, data: bytes) -> str:
-    if data[:4] == b"PK\x03\x04":
-        try:
-            names = zipfile.ZipFile(io.BytesIO(data)).namelist()
-        except zipfile.BadZipFile as error:
-            raise ModelError(f"{file} is damaged: not a whole zip archive") from error
+def shapes(file: Path, catalog: Catalog) -> tuple[Shape, Shape] | None:
+    """Of the file's input and output, as far as it states them; None for TorchScript, which states none."""
+    plugin = catalog.find(_kind(file)).plugin
+    data = _gathered(plugin, file)
+    try:
+        found: tuple[Shape, Shape] | None = cast(ExportedPlugin, plugin).shapes(data)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{file}: {one_line(error)}") from error
+    return found
+
+
+def _kind(file: Path) -> str:
+    if is_program(file):
+        raise UsageError(f"{file} {UNTRUSTED}")
+    try:
+        with open_regular(file) as stream:
+            names = zipfile.ZipFile(stream).namelist() if stream.read(4) == b"PK\x03\x04" else None
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{file} is damaged: not a whole zip archive") from error
+    if names is not None:
         if any("/code/" in name for name in names):
             return "torchscript"
-        if any(name.endswith("models/model.json") for name in names):
-            raise ModelError(f"{file} was written by torch.export, which is not read: export it to ONNX")
         raise ModelError(f"{file} holds pickled weights without a program, which are never loaded: export the network")
     if file.suffix.lower() == ".onnx":
         return "onnx"
-    raise ModelError(f"{file} is neither TorchScript (torch.jit.save) nor ONNX (its name must end in .onnx)")
+    raise ModelError(f"{file} is neither ONNX (its name must end in .onnx) nor TorchScript (torch.jit.save)")
 
 
-def _stated(card_file: Path | None) -> dict[str, Any]:
-    stated = {} if card_file is None else read_object(card_file)
-    for name in OURS:
-        if name in stated:
-            raise UsageError(f"{card_file}: leave out {name!r}, it is written for you")
-    needed = [name for name in ASKED if name not in stated]
-    if stated.get("activation") in ("softmax", "none") and "threshold" in needed:
-        needed.remove("threshold")
-    if needed:
-        lines = "".join(f"\n  {name}: {ASKED[name]}" for name in needed)
-        raise UsageError(f"the file cannot say, so the card (--card FILE.json) must:{lines}")
-    return stated
-
-
-def _open(plugin: ModelPlugin, card: ModelCard, state: Mapping[str, Tensor], file: Path) -> nn.Module:
+def _gathered(plugin: ModelPlugin, file: Path) -> bytes:
     try:
-        network = plugin.build(card)
+        return cast(ExportedPlugin, plugin).gather(file)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{file} {one_line(error)}") from error
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror})") from error
+
+
+def _open(plugin: CatalogEntry, card: ModelCard, state: Mapping[str, Tensor], file: Path) -> nn.Module:
+    try:
+        network: nn.Module = plugin.build(card)
         network.load_state_dict(dict(state), strict=True)
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{file} cannot be opened: {_first(error)}") from error
+        raise ModelError(f"{file} cannot be opened: {_last(error)}") from error
     return network.eval()
 
 
@@ -137,7 +129,7 @@ def _run(network: nn.Module, x: Tensor) -> Tensor | str:
     try:
         result: Tensor = network(x)
     except Exception as error:  # noqa: BLE001 - the file is a stranger's program
-        return _first(error)
+        return _last(error)
     return result
 
 
@@ -186,6 +178,7 @@ def _sizes(network: nn.Module, card: ModelCard) -> dict[str, Any]:
     return {"fixed": True}
 
 
-def _first(error: Exception) -> str:
+def _last(error: Exception) -> str:
+    """torch puts what happened into the last line, after a traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:200]
