@@ -100,7 +100,7 @@ def plan(
         if claims[_folded(case)] > 1:
             reason = "another case would be written to the same file: rename one of the two"
             known.append(failed(case, reason, "OutputExistsError"))
-        elif _BOOK.fullmatch(_folded(case).partition("/")[0]):
+        elif len(case.output.parts) > 1 and _BOOK.fullmatch(_folded(case).partition("/")[0]):
             reason = "its folder is called as a file that segcli keeps beside the masks: rename the folder"
             known.append(failed(case, reason, "OutputExistsError"))
         elif history.deaths[case.id] > DEATHS and not settings.retry_failed:

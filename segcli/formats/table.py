@@ -7,7 +7,6 @@ only a library can tell is left to ``describe`` in a reader process.
 from __future__ import annotations
 
 import codecs
-import re
 import zlib
 from collections.abc import Mapping
 from importlib import import_module
@@ -45,7 +44,6 @@ TEXT = "text"
 _IHDR = b"IHDR"
 """The first chunk of every PNG: shows one whose first bytes a transfer in text mode has spoilt."""
 _GZIP = b"\x1f\x8b"
-_META_IMAGE = re.compile(rb"\A(?:[A-Za-z_]+\s*=[^\n]*\n|\s*\n)*?(?:ObjectType\s*=\s*Image|NDims\s*=\s*\d)")
 _NIFTI_SIZES = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
 """Length of the header, where the magic stands in it, and the magic (NIfTI-1 and NIfTI-2)."""
 
@@ -97,7 +95,7 @@ def _plain(head: bytes) -> str | None:
             return name
     if _is_nifti(head):
         return "nifti"
-    if _META_IMAGE.match(head):
+    if _is_meta_image(head):
         return "mha"
     return "png" if _IHDR in head[8:20] else None
 
@@ -107,6 +105,19 @@ def _is_nifti(head: bytes) -> bool:
         place = _NIFTI_SIZES.get(int.from_bytes(head[:4], order))
         if place is not None and head[place[0] : place[0] + 4] in place[1]:
             return True
+    return False
+
+
+def _is_meta_image(head: bytes) -> bool:
+    """Whether it begins with lines ``Key = value``, among them ObjectType or NDims; one step a line."""
+    for line in head.split(b"\n"):
+        key, equals, value = (word.strip() for word in line.partition(b"="))
+        if key == b"ObjectType" and value.startswith(b"Image"):
+            return True
+        if key == b"NDims" and value[:1].isdigit():
+            return True
+        if line.strip() and not (equals and key.replace(b"_", b"").isalpha()):
+            return False
     return False
 
 

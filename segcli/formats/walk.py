@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from segcli.errors import UsageError
+from segcli.regular_file import open_regular
 
 _MANIFEST = re.compile(r"manifest(-\d+-of-\d+)?\.jsonl")
 MANIFEST_START = b'{"segcli_manifest"'
@@ -60,9 +62,8 @@ def walk(inputs: Sequence[Path], follow_links: bool = False) -> Walked:
     an input does not exist or two have the same last part.
     """
     roots = [_root(path) for path in inputs]
-    names = [root.name for root in roots]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(root.name for root in roots).items():
+        if count > 1:
             raise UsageError(f"two inputs are called {name}: their masks would share a folder; run them one by one")
     walker = _Walker([root.real for root in roots], follow_links)
     for root in roots:
@@ -114,7 +115,7 @@ def input_name(path: Path) -> str:
 
 class _Walker:
     def __init__(self, roots: Sequence[str], follow_links: bool) -> None:
-        self._roots, self._follow = tuple(roots), follow_links
+        self._roots, self._follow = frozenset(roots), follow_links
         self._seen: set[str] = set()
         self._hidden: set[str] = set()
         self._links: list[_Place] = []
@@ -150,7 +151,7 @@ class _Walker:
             except OSError:
                 self._pass(place, "failed", "the folder cannot be listed: check its rights")
                 continue
-            if any(_is_manifest(entry) for entry in entries):
+            if any(self._is_manifest(entry) for entry in entries):
                 self._pass(place, "skipped", "an output folder of segcli (it holds a manifest)")
                 continue
             pending += reversed(self._folders_among(place, entries))
@@ -210,6 +211,18 @@ class _Walker:
         else:
             self._take_file(target)
 
+    def _is_manifest(self, entry: os.DirEntry[str]) -> bool:
+        """Only a file that begins as one does: a pipe, a folder or an empty file of that name hides no images."""
+        if not _MANIFEST.fullmatch(entry.name):
+            return False
+        try:
+            if entry.is_symlink() and not (self._follow or self._is_inside(os.path.realpath(entry.path))):
+                return False
+            with open_regular(entry.path) as file:
+                return file.read(len(MANIFEST_START)) == MANIFEST_START
+        except OSError:
+            return False  # a file that cannot be read is told as such
+
     def _is_hidden(self, real: str) -> bool:
         """Whether it lies in a hidden folder of the inputs, as every file of a DataLad or git-annex data set does.
 
@@ -218,18 +231,7 @@ class _Walker:
         return any(str(folder) in self._hidden for folder in Path(real).parents)
 
     def _is_inside(self, real: str) -> bool:
-        return any(real == root or real.startswith(root.rstrip("/") + "/") for root in self._roots)
+        return real in self._roots or any(str(folder) in self._roots for folder in Path(real).parents)
 
     def _pass(self, place: _Place, status: Literal["skipped", "failed"], reason: str) -> None:
         self.walked.passed.append(Passed(Path(place.path), place.relative, place.identity, status, reason))
-
-
-def _is_manifest(entry: os.DirEntry[str]) -> bool:
-    if not _MANIFEST.fullmatch(entry.name):
-        return False
-    try:
-        with Path(entry.path).open("rb") as file:
-            start = file.read(len(MANIFEST_START))
-    except OSError:
-        return True  # what cannot be looked into might be one
-    return not start or start == MANIFEST_START  # empty: a run that was killed before its first line

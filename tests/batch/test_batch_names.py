@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,6 +70,38 @@ def test_a_nasty_name_is_a_case_like_any_other(
     assert sum("done" in line for line in told.splitlines()) >= len(cases)
     assert predict() == 0
     assert {case["status"] for case in cases_of(tmp_path / "out").values()} == {"unchanged"}
+
+
+OURS = ("manifest.jsonl", "manifest-1-of-2.jsonl", "report.json", "report.html", "volumes.csv", ".segcli-key")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_folder_named_as_a_file_of_ours_fails_alone(
+    predict: Predict, pictures: Path, tmp_path: Path, name: str
+) -> None:
+    (pictures / name).mkdir()
+    (pictures / name / "d.png").write_bytes((pictures / "a.png").read_bytes())
+    assert predict() == (0 if name.startswith(".") else 1)
+    cases = cases_of(tmp_path / "out")
+    assert [cases[done]["status"] for done in ("a.png", "b.png", "sub/c.png")] == ["done"] * 3
+    told = cases[name] if name.startswith(".") else cases[f"{name}/d.png"]
+    assert ("a hidden folder" if name.startswith(".") else "rename the folder") in told["reason"]
+
+
+def test_pipes_and_sockets_named_as_files_of_ours_hinder_nothing(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)  # the path of a socket may be 108 bytes long
+    for name in OURS:
+        os.mkfifo(name)
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(f"sub/{name}")
+    done = subprocess.run(  # a hang must not become one of the tests
+        [sys.executable, "-m", "segcli", "inspect", str(pictures), "--log-paths"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(picture in done.stdout for picture in ("a.png", "b.png", "c.png"))
 
 
 def test_a_mask_whose_name_would_be_too_long_says_so(predict: Predict, pictures: Path, tmp_path: Path) -> None:

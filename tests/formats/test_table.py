@@ -39,7 +39,10 @@ DICOM = bytes(128) + b"DICM" + bytes(100)
         (b"ObjectType = Image\nNDims = 3\n", "mha"),
         (b"Comment = x\r\nNDims = 2\r\n", "mha"),
         (DICOM, "dicom"),
+        (b"\n\n  \nComment =\nNDims = 2", "mha"),
         (b"ObjectType = Tube\nColour = 3\n", None),
+        (b"a line of text\nNDims = 3\n", None),
+        (b"x1 = 3\nNDims = 3\n", None),
         (struct.pack("<i", 348) + bytes(500), None),
         (gzip.compress(b"text", mtime=0), None),
         (b"\x1f\x8b", None),
@@ -74,6 +77,29 @@ def test_scanning_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+HOSTILE = {
+    "newlines": b"\n" * (HEAD - 1) + b"x",
+    "blanks": b" " * HEAD,
+    "blank lines": b" \t\n" * (HEAD // 3),
+    "an INI file": b"a = 1\n\n\n" * (HEAD // 8) + b"[end]",
+    "key without value": b"a" * HEAD,
+    "keys": b"_=" * (HEAD // 2),
+    "keys with newlines": b"a\n=\n" * (HEAD // 4),
+    "tens": bytes([10]) * HEAD,
+    "gzip of newlines": gzip.compress(b"\n" * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("head", HOSTILE.values(), ids=HOSTILE)
+def test_no_head_takes_time(head: bytes) -> None:
+    script = (
+        "import sys; from segcli.formats.table import HEAD, other_kind, recognise\n"
+        "head = bytes.fromhex(sys.argv[1])[:HEAD]\n"
+        "for _ in range(100): recognise(head), other_kind(head)"
+    )
+    subprocess.run([sys.executable, "-c", script, head.hex()], check=True, timeout=60)  # 100 take 0.2 seconds
 
 
 def test_a_dicom_file_with_a_tiff_preamble_is_dicom() -> None:

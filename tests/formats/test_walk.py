@@ -72,6 +72,31 @@ def test_another_programs_manifest_makes_no_output_folder(tmp_path: Path) -> Non
     assert relative(walk([tmp_path])) == ["data/a.wav", "data/manifest.jsonl"]
 
 
+@pytest.mark.parametrize("content", [b"", b'{"segcli_mani', None], ids=["empty", "torn", "a folder"])
+def test_what_is_no_manifest_hides_no_images(tmp_path: Path, content: bytes | None) -> None:
+    put(tmp_path, "data/a.png")
+    manifest = tmp_path / "data/manifest.jsonl"
+    if content is None:
+        put(tmp_path, "data/manifest.jsonl/b.png")
+        assert relative(walk([tmp_path])) == ["data/a.png", "data/manifest.jsonl/b.png"]
+    else:
+        manifest.write_bytes(content)
+        assert relative(walk([tmp_path])) == ["data/a.png", "data/manifest.jsonl"]
+
+
+def test_a_manifest_that_is_a_link_counts_only_where_links_are_followed(tmp_path: Path) -> None:
+    put(tmp_path, "in/a.png", "in/out/mask", "in/.git/x")
+    for place in ("elsewhere", "in/.git/x"):
+        (tmp_path / place).write_bytes(b'{"segcli_manifest": 1}\n')
+    (tmp_path / "in/out/manifest.jsonl").symlink_to("../.git/x")  # a result that DataLad keeps
+    assert relative(walk([tmp_path / "in"])) == ["a.png"]
+    (tmp_path / "in/manifest.jsonl").symlink_to(tmp_path / "elsewhere")
+    walked = walk([tmp_path / "in"])
+    assert relative(walked) == ["a.png"]
+    assert "a link out of the input" in passed(walked)["manifest.jsonl"]
+    assert relative(walk([tmp_path / "in"], follow_links=True)) == []
+
+
 def test_links_inside_give_no_second_case_and_links_out_are_told(tmp_path: Path) -> None:
     put(tmp_path, "in/z", "in/d/y", "other/secret")
     (tmp_path / "in/a").symlink_to("z")
