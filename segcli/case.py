@@ -21,7 +21,8 @@ class Case:
     ``id``: 12 hex digits. ``name``: what a person calls it, the path below the input (a folder for DICOM).
     ``output``: where the mask goes, relative to the output folder. ``files``: in reading order.
     ``shape``: slices, rows, columns as the headers state them. ``details``: the format's own notes to its reader,
-    its writer and the run; JSON values only, never shown or stored.
+    its writer and the run; JSON values only, never shown or stored. ``linked``: a file of it was reached through a
+    link, so links are followed when it is read; else one that appears in the meantime is refused.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Case:
     transfer_syntax: str | None = None
     warnings: tuple[str, ...] = ()
     details: Mapping[str, Json] = field(default_factory=dict)
+    linked: bool = False
 
     def to_json(self) -> Json:
         """Everything a reader process needs."""
@@ -47,6 +49,7 @@ class Case:
             "files": [str(path) for path in self.files],
             "modality": self.modality,
             "details": dict(self.details),
+            "linked": self.linked,
         }
 
     @staticmethod
@@ -60,6 +63,7 @@ class Case:
             files=tuple(Path(path) for path in value["files"]),
             modality=value["modality"],
             details=value["details"],
+            linked=value["linked"],
         )
 
 

@@ -84,6 +84,8 @@ class Group:
             orientation=first.orientation,
             warnings=tuple(dict.fromkeys(text for answer in found for text in answer.description.warnings)),
             details=details,
+            linked=any(member.file.linked for member in self.members)
+            or any(path.is_symlink() for path in self.companions),
         )
 
 

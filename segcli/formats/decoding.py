@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -89,29 +88,6 @@ def check_pixels(count: int, channels: int, limit: int, why: str | None = None, 
             f"the image has {held:,} pixels to hold at once, the limit is {limit:,}: raise it with --max-pixels{remark}"
         )
     memory_limit.allow_pixels(count, channels, itemsize or _USUAL)
-
-
-def inflate(data: bytes, limit: int) -> bytes:
-    """The first ``limit`` bytes that a gzip stream (of one or more members) unpacks to.
-
-    Raises zlib.error if the stream is damaged and EOFError if it ends early: call it inside :func:`decoding`.
-    """
-    pieces: list[bytes] = []
-    have = 0
-    while data and have < limit:
-        unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        piece = unpacker.decompress(data, limit - have)
-        have += len(piece)
-        pieces.append(piece)
-        if not unpacker.eof:
-            if have < limit:
-                raise EOFError
-            # Enough bytes, but the checksum stands after them: one more byte tells whether the stream ends here.
-            if not unpacker.decompress(unpacker.unconsumed_tail, 1) and not unpacker.eof:
-                raise EOFError
-            break
-        data = unpacker.unused_data.lstrip(b"\0")
-    return b"".join(pieces)
 
 
 def _complaint(error: Exception) -> str:

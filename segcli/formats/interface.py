@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +19,9 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.contract import ModelCard
+from segcli.errors import UnreadableError
 from segcli.image import BandSource, Image, Json, LabelMap
+from segcli.regular_file import NotRegularError, open_regular
 from segcli.settings import PredictSettings
 
 
@@ -57,13 +61,18 @@ class MaskRequest:
 class InputFiles:
     """The only door through which ``read`` gets file contents, so that every input byte is hashed as it is read."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], *, follow_links: bool = True) -> None:
         self._files = tuple(files)
+        self._known = frozenset(files)
+        self._follow_links = follow_links
         self._digests: dict[Path, bytes] = {}
 
     def read(self, path: Path) -> bytes:
-        """The whole file."""
-        data = path.read_bytes()
+        """The whole file, which must be one of the case. Raises UnreadableError, or OSError of the system."""
+        if path not in self._known:  # the digest would not tell that it was read
+            raise UnreadableError("its header names another file than when the folder was scanned: run again")
+        with self._open(path) as stream:
+            data = stream.read()
         self._digests[path] = hashlib.sha256(data).digest()
         return data
 
@@ -72,10 +81,18 @@ class InputFiles:
         total = hashlib.sha256()
         for path in self._files:
             if path not in self._digests:
-                with path.open("rb") as stream:
+                with self._open(path) as stream:
                     self._digests[path] = hashlib.file_digest(stream, "sha256").digest()
             total.update(self._digests[path])
         return total.hexdigest()
+
+    def _open(self, path: Path) -> BufferedReader:
+        try:
+            return open_regular(path, follow_links=self._follow_links)
+        except OSError as error:
+            if isinstance(error, NotRegularError) or error.errno == errno.ELOOP:
+                raise UnreadableError("a file is no longer one since the folder was scanned: run again") from None
+            raise
 
 
 @dataclass(frozen=True)

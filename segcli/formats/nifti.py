@@ -21,17 +21,24 @@ from numpy.typing import NDArray
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.channels import RGB, drop_opaque_alpha, reconcile
-from segcli.formats.decoding import GZIP_MAGIC, check_pixels, decoding, inflate
+from segcli.formats.decoding import GZIP_MAGIC, check_pixels, decoding
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_slices
 from segcli.formats.nifti_geometry import geometry_of, mask_header
 from segcli.formats.straight import shear_warnings
+from segcli.formats.unpack import unpack, unpack_start
 from segcli.image import Geometry, Image, LabelMap
+from segcli.regular_file import open_regular, read_regular
 
 _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _LONGEST_HEADER = 540
+_START = 1 << 16
+"""Bytes of a file in which its header stands, packed or not."""
+
+_FARTHEST_PACKED = 1 << 26
+"""How far behind the header of a packed file its voxels may begin; extensions stand between, and are passed over."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +75,9 @@ class Nifti:
     def describe(self, path: Path) -> Description:
         """Sizes and geometry from the header; of a gzipped file only the start is unpacked."""
         with decoding("NIfTI volume"):
-            with path.open("rb") as stream:
-                start = stream.read(2)
-                stream.seek(0)
-                if start == GZIP_MAGIC:
-                    with gzip.GzipFile(fileobj=stream) as unpacked:
-                        head = unpacked.read(_LONGEST_HEADER)
-                else:
-                    head = stream.read(_LONGEST_HEADER)
-            header = _header(head)
+            with open_regular(path) as stream:
+                head = stream.read(_START)
+            header = _header(unpack_start(head, _LONGEST_HEADER) if head.startswith(GZIP_MAGIC) else head)
             layout = _layout(header)
             # A hostile header may announce 2**40 slices: two tell as much as all of them.
             geometry, warnings = geometry_of(header, min(layout.slices, 2))
@@ -120,7 +121,7 @@ class Nifti:
     def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
         """Label numbers, one map per time point; a scale factor other than 1 is applied. Raises UnsupportedError."""
         with decoding("NIfTI mask"):
-            header, pixels, layout = _load(path.read_bytes(), None)
+            header, pixels, layout = _load(read_regular(path), None)
             geometry, _ = geometry_of(header, layout.slices)
             pixels = _rescaled(pixels, header)
             if pixels.dtype.names is not None or layout.components > 1:
@@ -176,7 +177,7 @@ def _load(data: bytes, limit: int | None) -> tuple[Any, NDArray[Any], _Layout]:
     Raises UnreadableError, UnsupportedError; other exceptions are for :func:`segcli.formats.decoding.decoding`.
     """
     packed = data.startswith(GZIP_MAGIC)
-    header = _header(inflate(data, _LONGEST_HEADER) if packed else data[:_LONGEST_HEADER])
+    header = _header(unpack_start(data, _LONGEST_HEADER) if packed else data[:_LONGEST_HEADER])
     layout = _layout(header)
     dtype = header.get_data_dtype()
     plain = dtype.names is not None or (dtype.kind in "uif" and 1 <= dtype.itemsize <= 8)
@@ -184,18 +185,20 @@ def _load(data: bytes, limit: int | None) -> tuple[Any, NDArray[Any], _Layout]:
         raise UnsupportedError(f"the NIfTI volume holds {_kind(dtype)}: convert it to integers or floats first")
     if limit is not None:
         check_slices(layout.slices * layout.times, len(data), limit)
-        check_pixels(layout.voxels, layout.components, limit)
+        check_pixels(layout.voxels, layout.components, limit, itemsize=dtype.itemsize)
     offset = float(header["vox_offset"])
     start = int(header["sizeof_hdr"]) + 4  # behind the four bytes that say whether extensions follow
-    if not math.isfinite(offset) or not start <= offset < 2**31:
+    if not math.isfinite(offset) or not start <= offset <= (_FARTHEST_PACKED if packed else 2**31):
         raise UnreadableError("the NIfTI header states no valid place of the voxels: export the volume again")
     start = int(offset)
     count = layout.voxels * layout.components
     if packed:
-        data = inflate(data, start + count * dtype.itemsize)
-    if len(data) < start + count * dtype.itemsize:
+        unpacked, _ = unpack(data, count * dtype.itemsize, skip=start)
+        voxels = unpacked.view(dtype)
+    elif len(data) < start + count * dtype.itemsize:
         raise UnreadableError("the NIfTI file is cut off: it holds fewer voxels than its header states")
-    voxels = np.frombuffer(data, dtype, count, start)
+    else:
+        voxels = np.frombuffer(data, dtype, count, start)
     shape = (layout.components, layout.times, layout.slices, layout.rows, layout.columns)
     planes = voxels.reshape(shape).transpose(1, 2, 0, 3, 4)
     pixels = planes.reshape(-1, layout.components, layout.rows, layout.columns)

@@ -93,7 +93,7 @@ class _Service:
             case = Case.from_json(request["case"])
             source = load_format(case.format, self._places)
             memory_limit.begin(_stored(case.files))
-            files = InputFiles(case.files)
+            files = InputFiles(case.files, follow_links=case.linked)
             wanted = messages.request_from_json(request["request"])
             if channel_files.COUNT in case.details:
                 result = channel_files.read_channel_files(source, case, wanted, files)

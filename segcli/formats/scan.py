@@ -21,6 +21,7 @@ from segcli.formats.readers import Readers
 from segcli.formats.table import HEAD, TEXT, load_format, other_kind, recognise
 from segcli.formats.walk import Found, Walked, walk
 from segcli.image import Json
+from segcli.regular_file import open_regular
 
 DICOM = "dicom"
 STILL_ARRIVING = "still arriving: a file of it is younger than --settle asks"
@@ -101,7 +102,7 @@ class _Scanner:
             self._leave_unknown(file, "an empty file")
             return None
         try:
-            with file.path.open("rb", buffering=0) as stream:
+            with open_regular(file.path, follow_links=file.linked) as stream:
                 head = stream.read(HEAD)
         except OSError as error:
             reason = "no permission to read it: check its rights"
@@ -150,14 +151,16 @@ class _Scanner:
                 status: Literal["skipped", "failed"] = "skipped" if skipped else "failed"
                 self._leave(file, status, str(group.error), group.format, group.paths)
             elif not all(self._is_beside(path, file.path) for path in group.companions):
-                reason = "its data file is a link out of its folder (--follow-links follows it)"
+                reason = "its data file is a link, or lies behind one (--follow-links follows it)"
                 headers = tuple(member.file.path for member in group.members)  # the link itself is told by the walk
                 self._leave(file, "failed", reason, group.format, headers)
             else:
                 self._add([group.case(case_id(self._options.key, file.identity))])
 
     def _is_beside(self, companion: Path, header: Path) -> bool:
-        return self._options.follow_links or companion.resolve().is_relative_to(header.resolve().parent)
+        if self._options.follow_links:
+            return True
+        return not companion.is_symlink() and companion.resolve().is_relative_to(header.resolve().parent)
 
     def _take_dicom(self, files: Sequence[Found]) -> None:
         by_path = {file.path: file for file in files}
@@ -186,6 +189,7 @@ class _Scanner:
         arriving = {record["series"] for path, record in records if self._is_young(by_path[path])}
         arriving |= {record["series"] for path, record in records if path.parent in self._unsure}
         series = {path: record["series"] for path, record in records}
+        cases = [replace(case, linked=any(by_path[path].linked for path in case.files)) for case in cases]
         self._add_dicom(cases, left_out, {path for path, uid in series.items() if uid in arriving})
 
     def _add_dicom(self, cases: Sequence[Case], left_out: Sequence[LeftOut], arriving: set[Path]) -> None:

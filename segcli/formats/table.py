@@ -24,8 +24,8 @@ PLACES: Mapping[str, str] = MappingProxyType(
         "jpeg": "segcli.formats.jpeg:FORMAT",
         "tiff": "segcli.formats.tiff:FORMAT",
         "nifti": "segcli.formats.nifti:FORMAT",
-        "nrrd": "segcli.formats.itk:NRRD",
-        "mha": "segcli.formats.itk:MHA",
+        "nrrd": "segcli.formats.volume:NRRD",
+        "mha": "segcli.formats.volume:MHA",
         "dicom": "segcli.formats.dicom.format:FORMAT",
     }
 )
@@ -95,7 +95,7 @@ def _plain(head: bytes) -> str | None:
             return name
     if _is_nifti(head):
         return "nifti"
-    if _is_meta_image(head):
+    if is_meta_image(head):
         return "mha"
     return "png" if _IHDR in head[8:20] else None
 
@@ -108,7 +108,7 @@ def _is_nifti(head: bytes) -> bool:
     return False
 
 
-def _is_meta_image(head: bytes) -> bool:
+def is_meta_image(head: bytes) -> bool:
     """Whether it begins with lines ``Key = value``, among them ObjectType or NDims; one step a line."""
     for line in head.split(b"\n"):
         key, equals, value = (word.strip() for word in line.partition(b"="))

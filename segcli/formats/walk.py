@@ -26,7 +26,7 @@ MANIFEST_START = b'{"segcli_manifest"'
 @dataclass(frozen=True)
 class Found:
     """A regular file. ``relative``: its path below the output folder (mirroring). ``identity``: what ids are made of:
-    the input's name and the path below it. ``modified``: seconds since 1970.
+    the input's name and the path below it. ``modified``: seconds since 1970. ``linked``: the path is a link to it.
     """
 
     path: Path
@@ -34,6 +34,7 @@ class Found:
     identity: PurePosixPath
     size: int
     modified: float
+    linked: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class _Walker:
         if is_folder:
             self._take_folder(place)
         else:
-            self._take_file(place)
+            self._take_file(place, linked=root.path.is_symlink())
 
     def take_links(self) -> None:
         """Links come last, so that a file is called by its own name where that lies among the inputs too."""
@@ -178,7 +179,7 @@ class _Walker:
                 self._take_file(child)
         return folders
 
-    def _take_file(self, place: _Place) -> None:
+    def _take_file(self, place: _Place, *, linked: bool = False) -> None:
         if place.real in self._seen:
             return
         self._seen.add(place.real)
@@ -190,7 +191,7 @@ class _Walker:
         if not stat.S_ISREG(status.st_mode):
             self._pass(place, "skipped", "not an image (a pipe, socket or device)")
             return
-        found = Found(Path(place.path), place.relative, place.identity, status.st_size, status.st_mtime)
+        found = Found(Path(place.path), place.relative, place.identity, status.st_size, status.st_mtime, linked)
         self.walked.files.append(found)
 
     def _take_link(self, link: _Place) -> None:
@@ -209,7 +210,7 @@ class _Walker:
         if Path(real).is_dir():
             self._take_folder(target)
         else:
-            self._take_file(target)
+            self._take_file(target, linked=True)
 
     def _is_manifest(self, entry: os.DirEntry[str]) -> bool:
         """Only a file that begins as one does: a pipe, a folder or an empty file of that name hides no images."""

@@ -33,8 +33,8 @@ def case_of(format_: Any, path: Path, *more: Path) -> Case:
     return Case("0" * 12, format_.name, path.name, output, (path, *more))
 
 
-def read(format_: Any, path: Path, **request: Any) -> ReadResult:
-    case = case_of(format_, path)
+def read(format_: Any, path: Path, beside: tuple[Path, ...] = (), **request: Any) -> ReadResult:
+    case = case_of(format_, path, *beside)
     result: ReadResult = format_.read(case, ReadRequest(**request), InputFiles(case.files))
     return result
 

@@ -1,7 +1,8 @@
-"""NRRD and MetaImage against SimpleITK. Hostile volumes stay out: they can kill the interpreter inside SimpleITK."""
+"""NRRD and MetaImage, which segcli decodes itself, against SimpleITK."""
 
 from __future__ import annotations
 
+import gzip
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from plain_files import case_of, read, scene, segment
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.interface import InputFiles, ReadRequest
-from segcli.formats.itk import MHA, NRRD
+from segcli.formats.volume import MHA, NRRD
 from segcli.image import Geometry
 
 FORMATS = [(NRRD, ".nrrd"), (MHA, ".mha")]
@@ -152,6 +153,43 @@ def test_no_position_is_invented(format_: Any, head: str, expected: Geometry, tm
     assert b"Offset" not in done.path.read_bytes()[:400]
 
 
+@pytest.mark.parametrize("endian", ["little", "big"])
+@pytest.mark.parametrize("encoding", ["raw", "gzip", "hex", "text"])
+@pytest.mark.parametrize(
+    ("space", "kinds", "sizes", "steps"),
+    [
+        ("left-anterior-superior", "space space space", (4, 3, 5), "(0.5,0.1,0) (-0.1,0.5,0) (0,0,3)"),
+        ("right-anterior-superior", "space space space", (4, 3, 5), "(0,0.5,0.01) (0.5,0,0) (0,-0.05,2.5)"),
+        ("left-posterior-superior", "list space space space", (2, 3, 4, 5), "none (1,0,0) (0,2,0) (0,0,3)"),
+        ("left-posterior-superior", "space space space vector", (3, 4, 5, 2), "(1,0,0) (0,2,0) (0,0,3) none"),
+        ("left-posterior-superior", "space vector space space", (3, 2, 4, 5), "(1,0,0) none (0,2,0) (0,0,3)"),
+    ],
+)
+def test_nrrd_headers_mean_what_simpleitk_takes_them_for(
+    space: str, kinds: str, sizes: tuple[int, ...], steps: str, encoding: str, endian: str, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(1).integers(-30000, 30000, math.prod(sizes)).astype("<i2")
+    data = values.astype("<i2" if endian == "little" else ">i2").tobytes()
+    text = " ".join(map(str, values)).encode()
+    packed = {"raw": data, "gzip": gzip.compress(data), "hex": data.hex().encode(), "text": text}
+    path = tmp_path / "a.nrrd"
+    lines = (
+        "NRRD0005", "type: int16", f"dimension: {len(sizes)}", f"space: {space}",
+        "sizes: " + " ".join(map(str, sizes)), f"space directions: {steps}", f"kinds: {kinds}",
+        f"endian: {endian}", f"encoding: {encoding}", "space origin: (1.5,-2.25,3)",
+    )  # fmt: skip
+    path.write_bytes("\n".join(lines).encode() + b"\n\n" + packed[encoding])
+    oracle = sitk.ReadImage(str(path))
+    (part,) = read(NRRD, path).parts
+    theirs = sitk.GetArrayFromImage(oracle)
+    assert np.array_equal(np.moveaxis(part.pixels, 1, -1), theirs.reshape(*theirs.shape[:3], -1))
+    geometry = part.geometry
+    assert geometry.axes and geometry.positions and geometry.spacing
+    assert (geometry.spacing[1], geometry.spacing[0]) == oracle.GetSpacing()[:2]
+    assert np.array_equal(np.array(geometry.axes).T.ravel(), oracle.GetDirection())
+    assert geometry.positions[0] == oracle.GetOrigin()
+
+
 @pytest.mark.parametrize(("format_", "suffix", "data"), [(MHA, ".mhd", ".raw"), (NRRD, ".nhdr", ".raw")])
 def test_data_in_a_file_beside_the_header(format_: Any, suffix: str, data: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
@@ -163,7 +201,9 @@ def test_data_in_a_file_beside_the_header(format_: Any, suffix: str, data: str, 
     result = format_.read(case, ReadRequest(), files)
     assert np.array_equal(result.parts[0].pixels[:, 0], VALUES)
     assert files.digest() == InputFiles(case.files).digest()
-    segment(format_, path, 0)
+    segment(format_, path, 0, beside=case.files[1:])
+    with pytest.raises(UnreadableError, match="another file"):  # one that no digest would tell
+        read(format_, path)
     (tmp_path / f"a{data}").unlink()
     with pytest.raises(UnreadableError, match="missing"):
         format_.describe(path)

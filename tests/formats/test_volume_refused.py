@@ -13,8 +13,8 @@ import pytest
 from plain_files import read
 
 from segcli.errors import SegcliError, UnreadableError, UnsupportedError
-from segcli.formats.itk import MHA, NRRD
 from segcli.formats.nifti import FORMAT as NIFTI
+from segcli.formats.volume import MHA, NRRD
 from segcli.image import Geometry
 
 VALUES = np.random.default_rng(0).integers(-900, 900, (5, 6, 7)).astype("<i2")  # slice row column
