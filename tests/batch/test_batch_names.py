@@ -37,6 +37,7 @@ NASTY = [
     b"manifest.jsonl",
     b"report.json",
     b"volumes.csv",
+    b"report.png",
 ]
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 36), dtype=np.uint8)
 
@@ -130,15 +131,9 @@ def volumes(folder: Path) -> list[str]:
 
 def test_names_that_are_no_utf8_in_other_formats(predict: Predict, pictures: Path, tmp_path: Path) -> None:
     names = volumes(pictures)
-    assert predict() == 1
+    assert predict() == 0
     cases = cases_of(tmp_path / "out")
-    assert {name: cases[name]["status"] for name in names} == {
-        "\udcff.mha": "failed",
-        "\udcff.nrrd": "failed",
-        "\udcff.nii": "done",
-        "\udcff.tif": "done",
-    }
-    assert "not UTF-8" in cases["\udcff.mha"]["reason"]
+    assert {cases[name]["status"] for name in names} == {"done"}
 
 
 def test_an_output_folder_whose_name_is_no_utf8_does_not_kill_the_run(
@@ -147,10 +142,8 @@ def test_an_output_folder_whose_name_is_no_utf8_does_not_kill_the_run(
     sitk.WriteImage(sitk.GetImageFromArray(PIXELS.astype(np.int16)[np.newaxis]), str(pictures / "v.mha"))
     output = tmp_path / "out\udcff"
     command = [sys.executable, "-m", "segcli", "predict", "in", "-m", str(model), "-o", output.name, "--device", "cpu"]
-    assert subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode == 1
-    statuses = {name: case["status"] for name, case in cases_of(output).items()}
-    assert statuses.pop("v.mha") == "failed"
-    assert set(statuses.values()) == {"done"}
+    assert subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode == 0
+    assert {case["status"] for case in cases_of(output).values()} == {"done"}
 
 
 def test_names_that_differ_in_case_only_both_fail_and_hear_why(

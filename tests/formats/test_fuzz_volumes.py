@@ -1,4 +1,4 @@
-"""Damaged volumes in a reader process: an image, or one clear line for each file, however SimpleITK takes them."""
+"""Damaged volumes in a reader process: an image, or one clear line for each file."""
 
 from __future__ import annotations
 
