@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -28,7 +29,10 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-2
 
 @dataclass(frozen=True)
 class Example:
-    """``parts`` as stored; ``labels``: of each part ``[slice, row, column]``, the label numbers of the mask file."""
+    """``parts`` as stored; ``labels``: of each part ``[slice, row, column]``, the label numbers of the mask file.
+
+    ``body_parts``: what DICOM headers state. ``warnings``: what predict would warn of.
+    """
 
     name: str
     group: str
@@ -36,6 +40,7 @@ class Example:
     labels: tuple[NDArray[Any], ...]
     modality: str | None = None
     body_parts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_examples(
@@ -66,10 +71,38 @@ def read_examples(
         parts = tuple(part for part in delivery.parts if isinstance(part, Image))  # all: none was asked for in bands
         labels = _aligned(pair, parts, masks)
         examples.append(
-            Example(pair.name, groups[pair.name], parts, labels, pair.case.modality, body_parts_of(pair.case))
+            Example(
+                pair.name,
+                groups[pair.name],
+                parts,
+                labels,
+                pair.case.modality,
+                body_parts_of(pair.case),
+                tuple(dict.fromkeys((*pair.case.warnings, *delivery.warnings))),
+            )
         )
         told(len(examples))
     return examples
+
+
+def repeated_across_groups(examples: Sequence[Example]) -> int:
+    """How many examples have the very pixels of one in another group. Images of one value only are not counted."""
+    groups: dict[bytes, set[str]] = {}
+    digests = [_digest(example) for example in examples]
+    for example, digest in zip(examples, digests, strict=True):
+        if digest is not None:
+            groups.setdefault(digest, set()).add(example.group)
+    return sum(digest is not None and len(groups[digest]) > 1 for digest in digests)
+
+
+def _digest(example: Example) -> bytes | None:
+    if all(part.pixels.min() == part.pixels.max() for part in example.parts):
+        return None
+    total = hashlib.sha256()
+    for part in example.parts:
+        total.update(repr((part.pixels.dtype.str, part.pixels.shape)).encode())
+        total.update(np.ascontiguousarray(part.pixels).data)
+    return total.digest()
 
 
 def label_values(examples: Sequence[Example], stated: Mapping[int, str] | None) -> tuple[int, ...]:

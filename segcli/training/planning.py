@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from segcli.training.augment import Augmentation
 from segcli.training.choosing import Choice
 from segcli.training.dataset import TrainingCase, training_cases
 from segcli.training.deriving import UNNAMED, derive_card, merged
-from segcli.training.examples import Example, label_values
+from segcli.training.examples import Example, label_values, repeated_across_groups
 from segcli.training.layout import read_layout
 from segcli.training.loop import Hardware, Recipe
 from segcli.training.options import PRESETS, CardOptions, RecipeOptions, SplitOptions, TrainOptions
@@ -44,8 +45,8 @@ GIVEN, BY_FOLDER, BY_CASE = "given", "by folder", "every case by itself"
 class Plan:
     """What will be trained. ``cases``: of the training groups, prepared; ``validation`` and ``test`` as stored.
 
-    ``grouping``: what decided which cases belong together. ``data``: the data set in words. ``start``: SHA-256 of the
-    weights it starts from, or empty.
+    ``warnings``: what nobody may miss. ``grouping``: what decided which cases belong together. ``data``: the set in
+    words. ``start``: SHA-256 of the weights it starts from, or empty.
     """
 
     card: ModelCard
@@ -58,6 +59,7 @@ class Plan:
     data: str
     notes: tuple[str, ...]
     grouping: str
+    warnings: tuple[str, ...] = ()
     start: str = ""
     start_folder: Path | None = None
 
@@ -98,7 +100,7 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
         stated = {label.value: label.name for label in start.card.labels}
     values = label_values(examples, stated)
     grouping = _grouping(options.split, examples)
-    notes = [*layout.notes, *_notes(grouping, validation)]
+    notes = [*layout.notes, *_notes(grouping, validation), *_remarks(examples)]
     if choice.of > len(examples):
         notes.append(f"smoke reads a sample of {len(examples)} of its {choice.of} cases: nothing to judge a model by")
     if start is None:
@@ -124,6 +126,7 @@ def make_plan(options: TrainOptions, catalog: Catalog, told: Callable[[int, int]
         data=f"{layout.name}: {len(examples)} cases of {len({e.group for e in examples})} groups",
         notes=tuple(notes),
         grouping=grouping,
+        warnings=_warnings(examples),
         start="" if start is None else start.card.sha256,
         start_folder=options.start,
     )
@@ -256,6 +259,22 @@ def _grouping(options: SplitOptions, examples: Sequence[Example]) -> str:
     if options.groups is not None or options.group_pattern is not None:
         return GIVEN
     return BY_FOLDER if any(example.group != example.name for example in examples) else BY_CASE
+
+
+def _warnings(examples: Sequence[Example]) -> tuple[str, ...]:
+    count = repeated_across_groups(examples)
+    if not count:
+        return ()
+    return (
+        f"{count} cases have the very pixels of a case in another group, so the split may train on what it is tested "
+        "with: put them into one group with --groups, or take them away",
+    )
+
+
+def _remarks(examples: Sequence[Example]) -> list[str]:
+    """What predict would warn of, and how often."""
+    counts = Counter(warning for example in examples for warning in example.warnings)
+    return [f"{count} case{'s' if count > 1 else ''}: {warning}" for warning, count in counts.items()]
 
 
 def _notes(grouping: str, validation: Sequence[Example]) -> list[str]:

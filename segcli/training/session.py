@@ -81,6 +81,8 @@ def run_training(
     check_folder(options)
     plan = make_plan(options, catalog, listener.reading)
     listener.planned(plan, hardware)
+    for text in plan.warnings:
+        listener.warned(text)
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.recipe.seed)
     network = build(plan, catalog)
@@ -158,13 +160,14 @@ class Clock:
     def __init__(self, steps: int, every: int) -> None:
         self._steps, self._every = steps, every
         self._at = time.monotonic()
-        self._step, self._taken, self._training = 0, 0, 0.0
+        self._step, self._taken, self._training, self._first = 0, 0, 0.0, 0.0
         self._validations, self._validating = 0, 0.0
 
     def stepped(self, step: int) -> None:
         """One more step is done; of a resumed run the first is not the number 1."""
-        self._step, self._taken = step, self._taken + 1
-        self._training += self._lap()
+        lap = self._lap()
+        self._first = self._first or lap
+        self._step, self._taken, self._training = step, self._taken + 1, self._training + lap
 
     def validated(self) -> None:
         """One more validation is done."""
@@ -176,7 +179,10 @@ class Clock:
         remaining = self._steps - self._step
         validations = -(-self._steps // self._every) - self._step // self._every if remaining else 0
         each = self._validating / self._validations if self._validations else 0.0
-        return remaining * self._training / max(1, self._taken) + validations * each
+        pace = self._training / max(1, self._taken)
+        if self._taken > 1:  # the first step warms up what the others find warm
+            pace = (self._training - self._first) / (self._taken - 1)
+        return remaining * pace + validations * each
 
     def _lap(self) -> float:
         before, self._at = self._at, time.monotonic()
@@ -199,10 +205,10 @@ def _finished(
     held = {"test": plan.test, "validation": plan.validation}
     card = replace(card, gate=found.gate)
     metrics = {name: measure(network, card, examples, settings) for name, examples in held.items() if examples}
-    warnings = never_predicted(metrics)
-    for text in warnings:
+    never = never_predicted(metrics)
+    for text in never:
         listener.warned(text)
-    training = training_record(options, plan, hardware, found.reason, warnings)
+    training = training_record(options, plan, hardware, found.reason, [*plan.warnings, *never])
     return save_model_folder(options.folder, replace(card, metrics=metrics, training=training), state)
 
 

@@ -208,3 +208,28 @@ def test_a_case_in_two_groups_is_refused(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_text("a,1\nb,2\na,2\n")
     with pytest.raises(UsageError, match="the case a is listed twice, in different groups"):
         groups_of(["a", "b"], SplitOptions(groups=tmp_path / "groups.csv"))
+
+
+def test_one_image_in_two_groups_is_said_in_red_and_in_the_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed in (("a", 1), ("b", 2), ("c", 3), ("copy", 1)):
+        pair(tmp_path / f"set/{name}.tif", seed=seed)
+    command = ["train", str(tmp_path / "set"), "-m", "unet", *TINY, *SQUARES]
+    assert run([*command, "-o", str(tmp_path / "model")]) == 0
+    warning = "2 cases have the very pixels of a case in another group"
+    assert f"WARNING: {warning}" in capsys.readouterr().err
+    assert json.loads((tmp_path / "model/config.json").read_text())["training"]["warnings"][0].startswith(warning)
+    (tmp_path / "groups.csv").write_text("a,1\nb,2\nc,3\ncopy,1\n")
+    assert run([*command, "-o", str(tmp_path / "grouped"), "--groups", str(tmp_path / "groups.csv")]) == 0
+    assert warning not in capsys.readouterr().err
+
+
+def test_what_reading_warns_of_is_told_in_training_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c"):
+        image = pair(tmp_path / f"set/{name}.tif", seed=ord(name))
+        pixels = tifffile.imread(image).astype(np.float32)
+        pixels[0, 0] = np.nan if name != "b" else 0
+        tifffile.imwrite(image, pixels)
+    assert run(["train", str(tmp_path / "set"), "-m", "unet", "-o", str(tmp_path / "model"), *TINY, *SQUARES]) == 0
+    assert "2 cases: 0.35 % of the pixels are not finite" in capsys.readouterr().out
