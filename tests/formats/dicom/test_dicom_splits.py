@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import dicom_making as making
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
 from segcli.formats.dicom.timepoints import split_by_time
@@ -59,6 +60,35 @@ def test_time_points_at_the_same_places_are_masks_of_their_own(tmp_path: Path) -
     assert len({case.id for case in found.cases}) == 3
     for case in found.cases:
         assert len({instance[1].split(".")[-2] for instance in case.details["instances"]}) == 1
+
+
+def two_images_a_place(folder: Path, slices: int) -> Iterator[tuple[int, int, Dataset]]:
+    """(time, slice, image) to be altered, then saved under names that put the times in another order at each slice."""
+    for time in range(2):
+        for index, image in enumerate(making.stack(making.phantom(slices))):
+            image.SOPInstanceUID = UID(f"{making.ROOT}.7.{time}.{index}")
+            yield time, index, image
+            making.save(image, folder / f"{index}-{(time + index) % 2}")
+
+
+def times_of(found: making.Found) -> list[set[str]]:
+    """Of each case the times its images were made at, as their UIDs tell."""
+    times = ({instance[1].split(".")[-2] for instance in case.details["instances"]} for case in found.cases)
+    return sorted(times, key=sorted)
+
+
+def test_a_value_that_tells_slices_apart_tells_no_times(tmp_path: Path) -> None:
+    """Two trigger times and two images a place, but both images of a place have the same one."""
+    for time, index, image in two_images_a_place(tmp_path, 2):
+        image.TriggerTime, image.AcquisitionNumber = 100 * index, time + 1
+    assert times_of(making.scan(tmp_path)) == [{"0"}, {"1"}]
+
+
+def test_where_every_image_has_a_time_of_its_own_the_first_of_each_place_are_the_first(tmp_path: Path) -> None:
+    for time, index, image in two_images_a_place(tmp_path, 3):
+        image.ContentTime = f"0304{10 * time + index:02d}"
+        del image.InstanceNumber
+    assert times_of(making.scan(tmp_path)) == [{"0"}, {"1"}]
 
 
 def test_two_series_with_clashing_numbers(tmp_path: Path) -> None:
