@@ -243,11 +243,13 @@ _PLAIN = (
     Attack("M4", "NIfTI-2 of 10,000 slices", file(f"{NAME}.nii.gz", lambda: nifti2(10_000)), ends("failed")),
     Attack("M4b", "NIfTI-2 of 300,000 slices", file(f"{NAME}.nii.gz", lambda: nifti2(300_000)), ends("failed")),
     Attack("M4c", "JPEG of 4,005 scans", file(f"{NAME}.jpg", lambda: jpeg_of_scans(4000)), ends("failed")),
-    Attack("M4d", "TIFF of 65,535 pages", file(f"{NAME}.tif", lambda: tiff_of_pages(65_535)), ends("failed")),
+    Attack(
+        "M4d", "TIFF of 65,535 pages", file(f"{NAME}.tif", lambda: tiff_of_pages(65_535)), ends("failed"), seconds=60
+    ),
     Attack("M5", "OME-TIFF of 2e9 planes", file(f"{NAME}.tif", lambda: ome_of_planes(2 * 10**9)), ends("failed")),
     Attack("M5b", "shaped TIFF of 2e9 planes", file(f"{NAME}.tif", lambda: shaped(2 * 10**9)), ends("failed")),
     Attack("M5c", "NRRD that unpacks to 6.5 GB", file(f"{NAME}.nrrd", nrrd_bomb), ends("failed"), seconds=60),
-    Attack("M5d", "RGB PNG of 16 bit, 36 Mpx", file(f"{NAME}.png", deep_png), others_go_on, seconds=60, megabytes=800),
+    Attack("M5d", "RGB PNG of 16 bit, 36 Mpx", file(f"{NAME}.png", deep_png), others_go_on, seconds=240, megabytes=900),
     Attack("seen", "JPEG of 20 MB of fill bytes", file(f"{NAME}.jpg", jpeg_of_fill_bytes), others_go_on),
     Attack("M8", "folders 400 deep, 20 pictures", deep_folders, seconds=30),
     *(Attack("M1", f"a pipe called {name}", pipe(name), others_go_on) for name in ("manifest.jsonl", "a.png")),
