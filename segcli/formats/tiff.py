@@ -25,7 +25,7 @@ from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.orient import as_viewed
 from segcli.formats.tiff_bands import can_be_banded, in_bands, open_bands, open_labels
-from segcli.formats.tiff_fax import check_fax
+from segcli.formats.tiff_check import check_page
 from segcli.formats.tiff_layout import Stack, check_stored, layout, ordered
 from segcli.formats.tiff_metadata import orientation
 from segcli.formats.tiff_open import opened
@@ -85,7 +85,11 @@ class Tiff:
             data = files.read(path)
             with opened(io.BytesIO(data), path.name) as tif:
                 stacks, told = layout(tif)
-                if not large and in_bands(stacks, request) and (left_open := open_bands(path, request)) is not None:
+                if (
+                    not large
+                    and in_bands(stacks, len(data), request)
+                    and (left_open := open_bands(path, request)) is not None
+                ):
                     return left_open
                 return _whole(stacks, len(data), told, request)
 
@@ -116,7 +120,7 @@ class Tiff:
             stacks, _ = layout(tif)
             for stack in stacks:
                 check_stored(stack, path.stat().st_size)
-                _check_fax(stack)
+                _check_data(stack)
             for index, stack in enumerate(stacks):
                 planes = _stored(stack)
                 if planes.shape[1] != 1:
@@ -131,7 +135,7 @@ def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: Rea
     parts: list[Image] = []
     warnings = [*told, *(warning for stack in stacks for warning in check_stored(stack, size))]
     for stack in stacks:
-        _check_fax(stack)
+        _check_data(stack)
     for index, stack in enumerate(stacks):
         images, more = _images(stack, index, request)
         parts += images
@@ -139,9 +143,9 @@ def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: Rea
     return ReadResult(tuple(parts), tuple(dict.fromkeys(warnings)))
 
 
-def _check_fax(stack: Stack) -> None:
+def _check_data(stack: Stack) -> None:
     for page in stack.pages if stack.series is None else stack.series.pages:
-        check_fax(page)
+        check_page(page)
 
 
 def _images(stack: Stack, index: int, request: ReadRequest) -> tuple[list[Image], tuple[str, ...]]:

@@ -15,6 +15,7 @@ from segcli.formats import memory_limit
 from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels, decoding, held_pixels
 from segcli.formats.interface import ReadRequest, ReadResult
+from segcli.formats.limits import check_slices
 from segcli.formats.tiff_layout import Stack, check_stored, layout
 from segcli.formats.tiff_metadata import orientation
 from segcli.formats.tiff_open import opened
@@ -32,11 +33,12 @@ _LOOKED_AT = 2**22
 _UNUSUAL = "{}: save it as plain tiled pages to have it read in bands"
 
 
-def in_bands(stacks: Sequence[Stack], request: ReadRequest) -> bool:
-    """Whether an image of these stacks is to be read band by band instead of being held.
+def in_bands(stacks: Sequence[Stack], size: int, request: ReadRequest) -> bool:
+    """Whether an image of these stacks, in a file of ``size`` bytes, is to be read in bands instead of being held.
 
-    Raises UnsupportedError if it must be held but has more pixels than the request allows.
+    Raises UnsupportedError if it has more slices than its file may, or must be held but has too many pixels for it.
     """
+    check_slices(sum(stack.times * stack.slices for stack in stacks), size, request.max_pixels)
     count = sum(stack.times * stack.slices * stack.rows * stack.columns for stack in stacks)
     channels, itemsize = _widest(stacks)
     for stack in stacks:
@@ -67,9 +69,9 @@ def open_bands(path: Path, request: ReadRequest) -> ReadResult | None:
     with ExitStack() as resources, decoding("TIFF"):
         stream = resources.enter_context(open_regular(path))
         stacks, told = layout(resources.enter_context(opened(stream, path.name)))
-        if not in_bands(stacks, request):
-            return None
         size = path.stat().st_size
+        if not in_bands(stacks, size, request):
+            return None
         warnings = [*told, *(warning for stack in stacks for warning in check_stored(stack, size))]
         rows = Rows(stream.fileno())
         resources.callback(rows.close)

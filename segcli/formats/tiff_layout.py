@@ -16,6 +16,7 @@ from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.interface import ReadRequest
 from segcli.formats.orient import transposes
 from segcli.formats.tiff_metadata import Sizes, imagej_sizes, ome_sizes, orientation, resolution_tags
+from segcli.formats.tiff_open import refuse_damaged
 from segcli.formats.tiff_samples import check_page, check_type
 from segcli.image import Geometry, Json
 
@@ -91,6 +92,12 @@ class Stack:
 
 def layout(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
     """(stacks in file order, warnings). Raises UnsupportedError or UnreadableError."""
+    found = _layout(tif)
+    refuse_damaged(tif)
+    return found
+
+
+def _layout(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
     if tif.is_ome:
         return _ome(tif)
     if tif.is_imagej:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError
+from segcli.formats.tiff_check import check_segment
 from segcli.formats.tiff_fax import is_fax
 from segcli.formats.tiff_layout import Stack, ordered
 
@@ -184,6 +185,7 @@ class _ChunkRow:
         page = self._page
         size = int(page.databytecounts[segment])
         data = _bytes_at(self._descriptor, int(page.dataoffsets[segment]), size) if size else None
+        check_segment(page.keyframe, data, segment, self._tables.get("jpegtables"))
         pixels, (one, _, row, column, _), shape = self._decoder(data, segment, **self._tables)
         _, rows, columns, _ = self._stored.shape
         row -= self._top

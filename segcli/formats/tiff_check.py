@@ -1,0 +1,61 @@
+"""Compressed TIFF data looked at strictly: what a decoder warns of, or passes over, fails the case.
+
+The other compressions have checksums, or decoders that say so themselves, or (no compression) nothing to look at.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import imagecodecs
+import tifffile
+
+from segcli.errors import UnreadableError
+from segcli.formats.jpeg_stream import check_stream
+from segcli.formats.tiff_fax import check_fax
+
+_JPEG = frozenset({tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.ALT_JPEG, tifffile.COMPRESSION.JPEG_LOSSY})
+
+
+def check_page(page: Any) -> None:
+    """Raise UnreadableError if a strip or tile of a page is damaged, as far as its compression can show it."""
+    check_fax(page)
+    compression = page.keyframe.compression
+    if compression not in _JPEG and compression != tifffile.COMPRESSION.LZW:
+        return
+    tables = page.jpegtables if compression in _JPEG else None
+    file = page.parent.filehandle
+    for data, index in file.read_segments(page.dataoffsets, page.databytecounts, sort=False):
+        check_segment(page.keyframe, data, index, tables)
+
+
+def check_segment(keyframe: Any, data: bytes | None, index: int, tables: bytes | None) -> None:
+    """The same for one strip or tile. ``tables``: the page's JPEGTables, which every segment shares."""
+    if not data:
+        return
+    if keyframe.compression in _JPEG:
+        if keyframe.jpegheader is not None:  # a piece between restart markers (NDPI) is no stream of its own
+            return
+        if tables and data[:2] == b"\xff\xd8":
+            data = tables.removesuffix(b"\xff\xd9") + data[2:]
+        check_stream(data, "TIFF's JPEG data")
+        return
+    if keyframe.compression != tifffile.COMPRESSION.LZW:
+        return
+    if keyframe.fillorder == 2:
+        data = bytes(imagecodecs.bitorder_decode(data))
+    _, _, shape = keyframe.decode(None, index)
+    sizes = {_bytes_of(keyframe, rows, shape) for rows in (shape[1], _full_height(keyframe))}
+    if len(imagecodecs.lzw_decode(data, out=max(sizes) + 1)) not in sizes:  # it stops without a word where out is full
+        raise UnreadableError("the TIFF is damaged (a strip or tile has another length than it must): export it again")
+
+
+def _full_height(keyframe: Any) -> int:
+    """Rows of a whole strip or tile; some programs fill up the last one."""
+    return int(keyframe.tilelength if keyframe.is_tiled else keyframe.rowsperstrip)
+
+
+def _bytes_of(keyframe: Any, rows: int, shape: tuple[int, ...]) -> int:
+    depth, _, columns, samples = shape
+    return depth * rows * math.ceil(columns * samples * int(keyframe.bitspersample) / 8)
