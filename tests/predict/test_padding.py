@@ -48,3 +48,20 @@ def test_beside_a_hole_the_network_sees_the_darkest_of_the_image(predict: Predic
     expected[0, 2, 0] = expected[4, 5, 2] = False
     expected[4, 3, 2] = False  # the hole itself
     assert np.array_equal(mask_of(tmp_path / "out/a.nii"), expected)
+
+
+def test_padding_of_one_slice_of_a_series_is_none_of_another(predict: Predict, tmp_path: Path) -> None:
+    import dicom_making as making  # noqa: PLC0415 - on the path only now
+
+    stored = np.full((3, 10, 12), 1200, np.uint16)
+    stored[1, 2:5, :4] = 0
+    images = making.stack(stored.astype(np.int16) - 1024)
+    for image in images:
+        image.PixelPaddingValue = 0
+        image["PixelPaddingValue"].VR = "US"
+    making.save_all(images, tmp_path / "in/series")
+    predict(plugin_options={"levels": [-2000]})
+    (path,) = (tmp_path / "out").rglob("SEG_*.dcm")
+    masks = making.mask_by_source(path)
+    for image, expected in zip(images, stored > 0, strict=True):
+        assert np.array_equal(masks[image.SOPInstanceUID, 0][1], expected)

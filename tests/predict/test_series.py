@@ -75,3 +75,28 @@ def test_a_series_is_turned_as_the_model_wants_it(plane: str, wanted: str, predi
         source = frame.DerivationImageSequence[0].SourceImageSequence[0]
         position = frame.PlanePositionSequence[0].ImagePositionPatient
         assert position == by_instance[source.ReferencedSOPInstanceUID].ImagePositionPatient
+
+
+@pytest.mark.parametrize("fault", ["a slice is missing", "a slice is 0.3 mm off"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_stack_of_uneven_slices_has_no_volume_and_no_3d_model(
+    fault: str, dims: int, predict: Predict, tmp_path: Path
+) -> None:
+    import dicom_making as making  # noqa: PLC0415 - on the path only now
+
+    images = series("axial")
+    if fault == "a slice is missing":
+        del images[5]
+    else:
+        images[5].ImagePositionPatient[2] += 0.3
+    making.save_all(images, tmp_path / "in/series")
+    options: dict[str, Any] = {"plugin_options": {"levels": [50]}}
+    if dims == 3:
+        (case,) = predict(code=4, **THREE, **options).values()
+        assert case["status"] == "failed" and "3-D model needs a straight stack of even slices" in case["reason"]
+        assert not list((tmp_path / "out").rglob("*.dcm"))
+    else:
+        (case,) = predict(**options).values()
+        pixels = sum(int(inside(places(image)).sum()) for image in images)
+        assert case["volumes"]["label 1"] == {"pixels": pixels, "mm3": None}
+        assert "non-uniform spacing" in " ".join(case["warnings"])
