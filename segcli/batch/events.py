@@ -30,9 +30,9 @@ _CHOSEN = {
     "device": {"type": "string"},
     "made_for": _HASH,
 }
-_UNTOLD = {
-    name: value for name, value in Outcome("", "", "skipped").to_json().items() if name not in ("id", "name", "status")
-}
+_UNTOLD = json.loads(json.dumps(Outcome("", "", "skipped").to_json()))
+for _needed in ("id", "name", "status"):
+    del _UNTOLD[_needed]
 """What an outcome of an earlier version may lack."""
 
 

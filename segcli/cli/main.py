@@ -24,7 +24,10 @@ SIGNALLED = (130, 143)
 
 COMMANDS = {
     "predict": "Segment every image below INPUT and write masks in matching formats.",
-    "train": "Train a network on DATASET: nnU-Net's raw layout, or folders images and masks of one name a case.",
+    "train": (
+        "Train a network on DATASET: nnU-Net's raw layout, folders images and masks, "
+        "or masks (a_mask) beside images (a)."
+    ),
     "calibrate": "Choose the gate of MODEL anew on DATASET, which must hold no case the model was trained on.",
     "evaluate": "Compare masks in PREDICTIONS with those in REFERENCES, paired by name.",
     "inspect": "Cases below PATH, and what would be skipped or fail and why. No pixel is decoded.",
@@ -80,11 +83,17 @@ def run(arguments: Sequence[str]) -> int:
         say("segcli: a plugin or library left by sys.exit before the command was done", err=True)
         return BUG
     except BaseException as error:  # noqa: BLE001 - a bug must leave as 70, never as 1
-        say(f"segcli: a bug ended the run: {type(error).__name__}; `segcli -vv ...` shows where", err=True)
+        say(f"segcli: {_cause(error)}; `segcli -vv ...` shows where", err=True)
         if _verbosity(arguments) >= 2:
             traceback.print_exc(file=sys.stderr)
-        return BUG
+        return 2 if isinstance(error, ImportError) else BUG
     return result if isinstance(result, int) else 0
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, ImportError):  # a plugin's is told as its own
+        return f"a library cannot be loaded ({str(error)[:200]}): too little memory for it, or install segcli again"
+    return "out of memory" if isinstance(error, MemoryError) else f"a bug ended the run: {type(error).__name__}"
 
 
 def _show(error: click.ClickException) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
 from segcli.plain_text import printable
+from segcli.settings import PredictSettings
 
 if TYPE_CHECKING:
     from segcli.image import Json
 
+_UNTOUCHED = json.loads(json.dumps(PredictSettings().to_report()))
+_IN_ONE_LINE = {3: " class='number'", 6: " class='number'", 7: " class='number'"}
+"""Columns whose numbers are not to be broken: size, tiles, seconds."""
 MOST_ROWS = 5000
 """Cases shown; a browser is no place for more. report.json has all."""
 
@@ -22,7 +27,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid #8884; }
 td { overflow-wrap: anywhere; } td.number { white-space: nowrap; }
 .failed { color: #c22; font-weight: 600; } .warning { color: #a60; } .skipped { opacity: .7; }
-.facts th { width: 14rem; font-weight: 400; opacity: .7; }
+.facts th { width: 14rem; font-weight: 400; opacity: .7; } summary { cursor: pointer; margin-top: 2rem; }
 @media (prefers-color-scheme: dark) { .failed { color: #f77; } .warning { color: #fb5; } }
 """
 _ORDER = ("failed", "done", "empty", "unchanged", "skipped")
@@ -32,8 +37,8 @@ _HEADINGS = (
     "format",
     "slices × rows × columns",
     "labels found",
-    "presence",
-    "gated",
+    "highest score (no confidence in the mask)",
+    "tiles skipped as empty",
     "seconds",
     "mask",
 )
@@ -49,17 +54,25 @@ def report_html(content: Json) -> bytes:
         f"<title>segcli: {_text(_sum(content))}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{_text(_sum(content))}</h1>",
         f"<p class='failed'>{_text(content['message'])}</p>" if content["message"] else "",
-        "<table class='facts'>",
-        *(f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in _facts(content)),
-        "</table><h2>Cases</h2><table><thead><tr>",
+        *_table_of(_facts(content)),
+        "<h2>Cases</h2><table><thead><tr>",
         *(f"<th>{heading}</th>" for heading in _HEADINGS),
         "</tr></thead><tbody>",
         *(_row(case) for case in cases[:MOST_ROWS]),
         "</tbody></table>",
         f"<p>{left} more cases stand in report.json.</p>" if left > 0 else "",
-        "</body></html>\n",
+        "<details><summary>How it was made</summary>",
+        *_table_of(_making(content)),
+        "</details></body></html>\n",
     ]
     return "\n".join(part for part in parts if part).encode("utf-8", errors="replace")
+
+
+def _table_of(facts: Iterable[tuple[str, object]]) -> Iterator[str]:
+    yield "<table class='facts'>"
+    for name, value in facts:
+        yield f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>"
+    yield "</table>"
 
 
 def _sum(content: Json) -> str:
@@ -73,17 +86,25 @@ def _facts(content: Json) -> Iterator[tuple[str, object]]:
     if content["shard"]:
         yield "shard", f"{content['shard'][0]} of {content['shard'][1]}"
     yield "model", f"{model.get('name')} {model.get('version')} ({model.get('plugin')}, {model.get('distribution')})"
-    yield "SHA-256 of the weights", model.get("weights_sha256")
+    if content["seconds"].get("total"):
+        yield "seconds", f"{content['seconds']['total']:g}"
+    if content["tiles"]:
+        yield "tiles skipped as empty", f"{content['tiles_gated']} of {content['tiles']}"
+    if content.get("slices_emptied"):  # a report of an earlier version has none
+        yield "slices on which the empty filter took a label off", content["slices_emptied"]
+    if content["pending"]:
+        yield "cases not begun", len(content["pending"])
+
+
+def _making(content: Json) -> Iterator[tuple[str, object]]:
+    yield "SHA-256 of the weights", content["model"].get("weights_sha256")
     yield "versions", ", ".join(f"{name} {value}" for name, value in content["versions"].items())
     yield "machine", ", ".join(f"{name} {value}" for name, value in content["machine"].items())
     yield "seconds", ", ".join(f"{name} {value:g}" for name, value in content["seconds"].items())
-    if content["tiles"]:
-        yield "tiles turned away by the gate", f"{content['tiles_gated']} of {content['tiles']}"
-    if content.get("slices_emptied"):  # a report of an earlier version has none
-        yield "slices on which the empty filter took a label off", content["slices_emptied"]
-    yield "settings", ", ".join(f"{name} {value}" for name, value in content["settings"].items())
-    if content["pending"]:
-        yield "cases not begun", len(content["pending"])
+    for name, value in content["settings"].items():
+        if value != _UNTOUCHED.get(name):
+            yield f"--{name.replace('_', '-')}", value
+    yield "all other options", "as they are by default"
 
 
 def _row(case: Json) -> str:
@@ -102,7 +123,7 @@ def _row(case: Json) -> str:
         "" if status == "unchanged" or not case["seconds"] else f"{sum(case['seconds'].values()):.2f}",
         _text(case["output"] if status not in ("failed", "skipped") else ""),
     )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td{_IN_ONE_LINE.get(n, '')}>{cell}</td>" for n, cell in enumerate(cells)) + "</tr>"
 
 
 def _volume(volume: Json) -> str:

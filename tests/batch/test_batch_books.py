@@ -209,6 +209,22 @@ def test_rebuild_judges_every_mask_anew(predict: Predict, tmp_path: Path, capsys
     assert predict("--rebuild") == 0 and (output / "manifest.jsonl.bad-2").is_file()
 
 
+def test_a_manifest_of_an_earlier_version_is_understood(predict: Predict, tmp_path: Path) -> None:
+    """Outcomes with fields fewer and others more, and nothing about what it was made for."""
+    predict()
+    lines = []
+    for line in (tmp_path / "out/manifest.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        if "outcome" in event:
+            del event["outcome"]["slices_emptied"], event["outcome"]["warnings"], event["outcome"]["slice_presence"]
+            event["outcome"]["later"] = 1
+        event.get("chosen", {}).pop("made_for", None)
+        lines.append(json.dumps(event))
+    (tmp_path / "out/manifest.jsonl").write_text("\n".join(lines) + "\n")
+    assert predict() == 0
+    assert {case["status"] for case in cases_of(tmp_path / "out").values()} == {"unchanged"}
+
+
 def test_rebuild_leaves_a_strangers_manifest(
     predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,15 +101,20 @@ def test_the_second_signal_stops_and_is_no_death(
     assert (report["exit_code"], report["cases"]) == (code, [])
 
 
-def test_of_two_runs_at_once_one_is_refused(model: Path, pictures: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "segcli", "predict", str(pictures), "-m", str(model), "-o", str(tmp_path / "out")]
-    one, two = (subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2))
-    said = [run.communicate(timeout=100)[1] for run in (one, two)]
-    codes = [one.returncode, two.returncode]
-    assert sorted(codes) in ([0, 2], [0, 0]), said  # 0 twice: the first was over before the second began
-    assert all("another run is writing here" in text for code, text in zip(codes, said, strict=True) if code == 2)
-    cases = json.loads((tmp_path / "out/report.json").read_text())["cases"]
-    assert len(cases) == 3 and not [case for case in cases if case["status"] == "failed"]
+def test_of_two_runs_at_once_one_is_refused(
+    model: Path, pictures: Path, predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = [str(pictures), "-m", str(model), "-o", str(tmp_path / "out"), "--device", "cpu", "--batch", "1"]
+    with subprocess.Popen([sys.executable, str(DEADLY), "sleep", "b.png", "predict", *where]) as first:
+        until = time.monotonic() + 60
+        while not (tmp_path / "out/a.png").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        assert predict() == 2
+        assert "another run is writing here" in capsys.readouterr().err
+        assert run(["report", str(tmp_path / "out")]) == 70
+        assert "the run is not over yet" in capsys.readouterr().err
+        first.kill()
+    assert predict("--batch", "1") == 0
 
 
 def test_a_full_disk_ends_the_run_with_a_report(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import picture
 
 from segcli.batch import runner
 from segcli.batch.plan import default_output
@@ -19,6 +20,7 @@ from segcli.catalog import load_catalog
 from segcli.cli.main import run
 from segcli.errors import UsageError
 from segcli.formats.atomic import Target, Written
+from segcli.formats.readers import Readers
 from segcli.model_folder import save_model_folder
 
 Predict = Callable[..., int]
@@ -117,16 +119,32 @@ def test_retry_failed_does_only_those(predict: Predict, pictures: Path, statuses
     (pictures / "b.png").write_bytes(good[:50])
     assert predict() == 1
     (pictures / "b.png").write_bytes(good)
+    (pictures / "a.png").unlink()
+    picture(pictures / "a.png", 9)  # changed, but it had not failed
     assert predict("--retry-failed") == 0
-    assert set(statuses()) == {"b.png"}
+    assert statuses() == {"b.png": "done"}
     assert predict("--retry-failed") == 0  # nothing left to retry is no error
+    assert statuses() == {}
 
 
-def test_a_touched_input_is_read_again(predict: Predict, pictures: Path, statuses: Statuses) -> None:
+def test_a_touched_input_is_read_once_more(
+    predict: Predict, pictures: Path, statuses: Statuses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It alone, and the new time is remembered."""
     predict()
+    asked: list[str] = []
+    submit = Readers.submit_read
+
+    def submit_read(self: Readers, case: Case, *rest: Any) -> Any:
+        asked.append(case.name)
+        return submit(self, case, *rest)
+
+    monkeypatch.setattr(Readers, "submit_read", submit_read)
     (pictures / "a.png").touch()
-    assert predict() == 0
-    assert set(statuses().values()) == {"unchanged"}
+    for _ in range(2):
+        assert predict() == 0
+        assert set(statuses().values()) == {"unchanged"}
+    assert asked == ["a.png"]
 
 
 def test_verify_sees_a_change_that_size_and_time_hide(predict: Predict, pictures: Path, statuses: Statuses) -> None:

@@ -142,8 +142,11 @@ def test_shards_of_another_model_do_not_share_a_folder(
     predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predict("--shard", "1/2")
+    before = sorted(path.name for path in (tmp_path / "out").rglob("*"))
     assert predict("--shard", "2/2", "--png-mask", "grey") == 2
-    assert "another" in capsys.readouterr().err
+    assert "was made otherwise (--png-mask palette → grey)" in capsys.readouterr().err
+    assert sorted({path.name for path in (tmp_path / "out").rglob("*")} - {".manifest-2-of-2.jsonl.lock"}) == before
+    assert predict("--shard", "2/2") == 0
 
 
 def test_a_strangers_report_is_left_alone(predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

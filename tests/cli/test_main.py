@@ -43,3 +43,22 @@ def test_two_v_show_where_a_bug_is(
     told = capsys.readouterr().err
     assert "ZeroDivisionError" in told
     assert ("in broken" in told) is shown
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"),
+    [
+        (ImportError("libtorch_cpu.so: failed to map segment\x1b[2J"), 2, r"map segment\x1b[2J): too little memory"),
+        (MemoryError(), 70, "out of memory"),
+    ],
+)
+def test_a_machine_too_small_is_told_in_one_line(
+    error: Exception, code: int, word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("segcli.batch.plan.check_folders", broken)
+    assert run(["predict", "in", "-m", "unet", "-o", "out"]) == code
+    told = capsys.readouterr().err
+    assert word in told and "Traceback" not in told and "a bug" not in told and told.count("\n") == 1

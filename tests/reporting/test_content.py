@@ -7,11 +7,13 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from segcli.cli.main import run
 from segcli.errors import UsageError
 from segcli.outcome import Outcome, Report
 from segcli.reporting.content import RunFacts, load_schema, report_content, report_from
@@ -162,6 +164,15 @@ def test_the_page_shows_failures_first_and_not_more_rows_than_a_browser_bears() 
     assert page.count("<tr>") < 5100 and "101 more cases" in page
 
 
+def test_numbers_of_the_page_stay_on_one_line_and_the_making_stands_at_its_end() -> None:
+    facts = RunFacts("0123abcd", "2026-01-02T03:04:05Z", VERSIONS, MODEL, MACHINE, {"gate": "off", "gaps": "warn"})
+    page = report_html(content(done(1, tiles=550, tiles_gated=383), facts=facts)).decode()
+    assert "<td class='number'>383 of 550</td>" in page
+    assert "highest score (no confidence in the mask)" in page and "presence" not in page
+    assert page.index("How it was made") > page.index("a.png") > page.index("toy 1")
+    assert "<th>--gate</th><td>off</td>" in page and "--gaps" not in page  # what was not chosen is not listed
+
+
 def shard(index: int, *outcomes: Outcome, **changes: Any) -> Any:
     settings = {"gate": "auto", "shard": [index, 2]}
     facts = RunFacts("0123abcd", f"2026-01-0{index}T00:00:00Z", VERSIONS, MODEL, MACHINE, settings)
@@ -207,3 +218,37 @@ def test_what_the_empty_filter_took_off_is_counted_and_shown() -> None:
     before = content(done(1))
     del before["slices_emptied"], before["cases"][0]["slices_emptied"]  # as an earlier version wrote it
     assert report_from(before).outcomes[0].slices_emptied == 0 and report_html(before)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"tiles": "<script>alert(1)</script>"},
+        {"counts": {"done": "<img src=x>"}},
+        {"exit_code": "0"},
+        {"settings": {"gate": {"deep": ["<b>"]}}},
+        {"seconds": {"total": "<b>"}},
+        {"pending": "<b>"},
+        {"cases": ["<b>"]},
+        {"cases": [{"id": "0" * 12, "name": "x", "status": "<b>"}]},
+        {"schema": 2},
+        {"model": None},
+    ],
+)
+def test_a_hostile_report_is_refused_before_anything_is_made_of_it(
+    tmp_path: Path, spoil: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report.json").write_text(json.dumps(content(done(1)) | spoil))
+    assert run(["report", str(tmp_path), "--write"]) == 2
+    told = capsys.readouterr()
+    assert "report.json: " in told.err and "a bug" not in told.err and "<" not in told.err
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_report_of_an_earlier_version_is_shown(tmp_path: Path) -> None:
+    earlier = content(done(1))
+    del earlier["slices_emptied"], earlier["cases"][0]["slices_emptied"], earlier["cases"][0]["geometry"]
+    earlier["cases"][0]["status"] = "unchanged"
+    (tmp_path / "report.json").write_text(json.dumps(earlier))
+    assert run(["report", str(tmp_path), "--write", "-v"]) == 0
+    assert (tmp_path / "report.html").exists()
