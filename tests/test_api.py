@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
+import shutil
 import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from segcli.settings import PredictSettings
 EXACT = PredictSettings(precision="float32")  # bfloat16, where the hardware has it, rounds near the threshold
 RANDOM = np.random.default_rng(0).random((20, 30))
 TILTED = np.array([[0.0, 0.6, 0.8], [-1.0, 0.0, 0.0], [0.0, -0.8, 0.6]])
-OBLIQUE = nib.affines.from_matvec(TILTED * [0.8, 0.9, 2.5], [11.0, -7.5, 3.25])
+OBLIQUE = nib.affines.from_matvec(TILTED * [0.8, 0.9, 1.5], [11.0, -7.5, 3.25])
 
 
 def expected(pixels: Any) -> Any:
@@ -34,6 +37,16 @@ def expected(pixels: Any) -> Any:
 
 def predicted(folder: Path, model: Path, **options: Any) -> segcli.Report:
     return segcli.predict(folder / "in", folder / "out", model=model, precision="float32", **options)
+
+
+@pytest.fixture(scope="module")
+def placed_model(threshold_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, but it sees axial slices with pixels of 1 mm: where an image lies decides what it finds."""
+    folder = tmp_path_factory.mktemp("placed") / "model"
+    shutil.copytree(threshold_model, folder)
+    card = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**card, "spacing": [1.0, 1.0], "orientation": "LPS"}))
+    return folder
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (5, 20, 30), (1, 100, 70)])
@@ -167,22 +180,25 @@ def nifti(folder: Path, name: str, voxels: Any, slope: float = 1, inter: float =
 
 
 @pytest.mark.parametrize("kind", ["scaled", "float", "big", "time", "flat", "unplaced"])
-def test_a_nibabel_image_gives_the_mask_that_predict_writes(threshold_model: Path, tmp_path: Path, kind: str) -> None:
+def test_a_nibabel_image_gives_the_mask_that_predict_writes(
+    placed_model: Path, threshold_model: Path, tmp_path: Path, kind: str
+) -> None:
+    model = threshold_model if kind in ("flat", "unplaced") else placed_model
     draw = np.random.default_rng(4)
     shape = {"time": (18, 20, 7, 3), "flat": (18, 20)}.get(kind, (18, 20, 7))
     voxels = draw.integers(-500, 500, shape).astype(">i2" if kind == "big" else "<i2")
     if kind == "float":
         voxels = draw.normal(0, 1, shape).astype(np.float32)
-    path = nifti(tmp_path, "a.nii.gz", voxels, *((0.25, -3) if kind == "scaled" else ()))
+    path = nifti(tmp_path, "a.nii.gz", voxels, *((-0.25, 3) if kind == "scaled" else ()))  # negative: bright is dark
     if kind == "unplaced":
         image = nib.load(path)
         image.header["qform_code"] = image.header["sform_code"] = 0
         image.header["vox_offset"] = 352
         path.write_bytes(gzip.compress(bytes(image.header.binaryblock) + b"\0" * 4 + voxels.tobytes(order="F")))
-    report = predicted(tmp_path, threshold_model)
+    report = predicted(tmp_path, model)
     assert report.counts == {"done": 1}, report.outcomes
     loaded = nib.load(path)
-    found = segcli.segment(loaded, threshold_model, settings=EXACT)
+    found = segcli.segment(loaded, model, settings=EXACT)
     assert type(found) is nib.Nifti1Image
     written = gzip.decompress((tmp_path / "out/a.nii.gz").read_bytes())
     assert np.asarray(found.dataobj).tobytes(order="F") == written[352:]
@@ -206,18 +222,20 @@ def test_a_nibabel_image_made_in_memory_counts_as_its_affine_says(threshold_mode
 
 @pytest.mark.parametrize(("name", "axes"), [("a.mha", 3), ("a.nrrd", 3), ("a.mha", 2), ("a.mha", 4)])
 def test_a_simpleitk_image_gives_the_mask_that_predict_writes(
-    threshold_model: Path, tmp_path: Path, name: str, axes: int
+    placed_model: Path, tmp_path: Path, name: str, axes: int
 ) -> None:
     voxels = np.random.default_rng(6).normal(0, 1, (3, 7, 20, 18)[-axes:]).astype(np.float32)
     image = sitk.GetImageFromArray(voxels, isVector=False)
-    image.SetSpacing((0.8, 0.9, 2.5, 1.0)[:axes])
+    image.SetSpacing((0.8, 1.3, 1.5, 1.0)[:axes])
     image.SetOrigin((11.0, -7.5, 3.25, 0.0)[:axes])
     if axes == 3:
         image.SetDirection((0, 0, -1, 1, 0, 0, 0, -1, 0))
     (tmp_path / "in").mkdir()
     sitk.WriteImage(image, tmp_path / "in" / name)
-    assert predicted(tmp_path, threshold_model).counts == {"done": 1}
-    found = segcli.segment(sitk.ReadImage(tmp_path / "in" / name), threshold_model, settings=EXACT)
+    assert predicted(tmp_path, placed_model).counts == {"done": 1}
+    expects_warning = pytest.warns(UserWarning, match="no orientation") if axes == 2 else nullcontext()
+    with expects_warning:
+        found = segcli.segment(sitk.ReadImage(tmp_path / "in" / name), placed_model, settings=EXACT)
     written = sitk.ReadImage(tmp_path / "out" / name)
     assert (found.GetSize(), found.GetPixelID()) == (written.GetSize(), written.GetPixelID())
     assert sitk.GetArrayFromImage(found).tobytes() == sitk.GetArrayFromImage(written).tobytes()
