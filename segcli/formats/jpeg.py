@@ -34,6 +34,12 @@ _NUMBERS = {1: "B", 3: "H", 4: "I"}
 _MOSTLY_ENOUGH = 2**20
 """Bytes within which the header of nearly every file ends."""
 
+_BESIDE_PIXELS = 2**25
+"""Bytes of a file that may be something else: profiles, thumbnails, a clip behind the picture."""
+
+_BYTES_OF_A_SAMPLE = 8
+"""Bytes that a sample takes at most; it takes four in the worst code there is."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -74,22 +80,19 @@ class Jpeg:
 
     def describe(self, path: Path) -> Description:
         """Size as viewed; JPEG states no spacing (its dpi are none)."""
-        with decoding("JPEG"), open_regular(path) as stream:
-            data = stream.read(_MOSTLY_ENOUGH)
-            try:
-                stated = _header(data)
-            except UnreadableError:
-                stated = _header(data + stream.read())
-        return Description(shape=stated.viewed_shape)
+        return Description(shape=_header_of(path).viewed_shape)
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         """One part of one slice, as viewed; uint8 (uint16 above 8 bit), or float32 where grey is made from RGB."""
-        with decoding("JPEG"):
-            data = files.read(case.files[0])
-        stated = _header(data)
+        stated = _header_of(case.files[0])
         if stated.components not in (1, 3):
             raise UnsupportedError("the JPEG is CMYK (print colours): convert it to RGB or grey first")
         check_pixels(stated.rows * stated.columns, stated.components, request.max_pixels, itemsize=stated.itemsize)
+        most = _BESIDE_PIXELS + _BYTES_OF_A_SAMPLE * stated.rows * stated.columns * stated.components
+        if case.files[0].stat().st_size > most:
+            raise UnreadableError("the JPEG holds far more bytes than its pixels can need: save it again")
+        with decoding("JPEG"):
+            data = files.read(case.files[0])
         check_stream(data)
         with decoding("JPEG"):
             pixels = imagecodecs.jpeg_decode(data)
@@ -114,6 +117,16 @@ class Jpeg:
         if self.recognises(head):
             raise UnsupportedError("a JPEG holds no exact label numbers: use a PNG, TIFF or volume as label map")
         return PNG.read_labels(path)
+
+
+def _header_of(path: Path) -> Header:
+    """Of the start of a file, or all of it where that is not enough."""
+    with decoding("JPEG"), open_regular(path) as stream:
+        data = stream.read(_MOSTLY_ENOUGH)
+        try:
+            return _header(data)
+        except UnreadableError:
+            return _header(data + stream.read(_BESIDE_PIXELS))
 
 
 def _header(data: bytes) -> Header:

@@ -23,6 +23,7 @@ from segcli.formats.decoding import decoding
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
+from segcli.formats.limits import check_slices, most_slices
 from segcli.formats.orient import as_viewed
 from segcli.formats.tiff_bands import can_be_banded, in_bands, open_bands, open_labels
 from segcli.formats.tiff_check import check_page
@@ -61,6 +62,9 @@ class Tiff:
     def describe(self, path: Path) -> Description:
         """Size of the first stack of pages; spacing where OME or ImageJ state one."""
         with decoding("TIFF"), open_regular(path) as stream, opened(stream, path.name) as tif:
+            pages = len(tif.pages)
+            if pages > most_slices(path.stat().st_size, ReadRequest().max_pixels):  # reading will refuse them, mostly
+                return Description(shape=(pages, tif.pages.first.imagelength, tif.pages.first.imagewidth))
             stacks, warnings = layout(tif)
             first = stacks[0]
             shape = (first.times * first.slices, first.rows, first.columns)
@@ -84,6 +88,7 @@ class Tiff:
                 return left_open
             data = files.read(path)
             with opened(io.BytesIO(data), path.name) as tif:
+                check_slices(len(tif.pages), len(data), request.max_pixels)
                 stacks, told = layout(tif)
                 if (
                     not large

@@ -68,8 +68,10 @@ def open_bands(path: Path, request: ReadRequest) -> ReadResult | None:
     """
     with ExitStack() as resources, decoding("TIFF"):
         stream = resources.enter_context(open_regular(path))
-        stacks, told = layout(resources.enter_context(opened(stream, path.name)))
         size = path.stat().st_size
+        tif = resources.enter_context(opened(stream, path.name))
+        check_slices(len(tif.pages), size, request.max_pixels)
+        stacks, told = layout(tif)
         if not in_bands(stacks, size, request):
             return None
         warnings = [*told, *(warning for stack in stacks for warning in check_stored(stack, size))]

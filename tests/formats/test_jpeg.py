@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,14 @@ def test_thousands_of_scans_are_refused_before_they_are_decoded(tmp_path: Path) 
     path = tmp_path / "a.jpg"
     path.write_bytes(data[:-2] + 4000 * data[last:-2] + data[-2:])
     with pytest.raises(UnsupportedError, match=r"4,010 scans, the limit is 100"):
+        read(FORMAT, path)
+
+
+def test_a_file_far_too_large_for_its_pixels_is_not_even_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(GREY))
+    os.truncate(path, 2**26)
+    with pytest.raises(UnreadableError, match="far more bytes than its pixels can need"):
         read(FORMAT, path)
 
 

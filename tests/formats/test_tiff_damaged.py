@@ -31,6 +31,7 @@ def test_more_pages_than_the_bytes_pay_for_are_refused(tmp_path: Path) -> None:
     path.write_bytes(pages(2001))
     with pytest.raises(UnsupportedError, match=r"2,001 slices in [\d,]+ bytes, the limit for so few bytes is 2,000"):
         read(FORMAT, path)
+    assert FORMAT.describe(path).shape == (2001, 8, 8)
     path.write_bytes(pages(2000))
     assert read(FORMAT, path).parts[0].shape[0] == 2000
 
