@@ -254,7 +254,7 @@ _PLAIN = (
     Attack("M8", "folders 400 deep, 20 pictures", deep_folders, seconds=30),
     *(Attack("M1", f"a pipe called {name}", pipe(name), others_go_on) for name in ("manifest.jsonl", "a.png")),
     *(
-        Attack("M3", f"a folder called {name}", folder(name), ends("done"))
+        Attack("M3", f"a folder called {name}", folder(name), ends("failed"))  # it must be renamed
         for name in ("report.json", "report.html", "volumes.csv", "manifest.jsonl", ".segcli-key.d")
         if not name.startswith(".")
     ),
