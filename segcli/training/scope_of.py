@@ -26,7 +26,9 @@ def scope_of(examples: Sequence[Example], card: ModelCard) -> Scope:
     pixels = _ranges([each.pixels for each in found], card)
     return Scope(
         field_of_view_mm=_ranges([each.lengths for each in found], card),
-        field_of_view_px=None if pixels is None else tuple((round(low), round(high)) for low, high in pixels),
+        field_of_view_px=None
+        if pixels is None
+        else tuple((round(a), round(b)) for a, b in pixels[-card.spatial_dims :]),
         spacing=_ranges([each.steps for each in found], card),
         body_part=_body_part(examples),
         planes=_planes(parts, card),
