@@ -25,7 +25,7 @@ import venv
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,6 +111,20 @@ def _python(folder: Path, tree: Path) -> Path:
 
 
 def run(tree: Path, python: Path, tests: Sequence[str], limit: float) -> Ran:
+    """Room by room, up to the first test that fails: two rooms may have helpers of the same name."""
+    rooms: dict[str, list[str]] = {}
+    for test in tests:
+        rooms.setdefault(test.partition("::")[0].rpartition("/")[0], []).append(test)
+    seconds = 0.0
+    for room in rooms.values():
+        ran = _run(tree, python, room, limit - seconds)
+        seconds += ran.seconds
+        if ran.code != 0:
+            break
+    return replace(ran, seconds=seconds)
+
+
+def _run(tree: Path, python: Path, tests: Sequence[str], limit: float) -> Ran:
     command = [python, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-o", "timeout=0", *tests]
     begun = time.monotonic()
     with tempfile.TemporaryFile() as output:
