@@ -75,6 +75,13 @@ def test_the_mean_of_the_highest_decides_slice_by_slice():
     assert (gone.slices_emptied, gone.empty_reason) == (2, "post-processing")
 
 
+def test_a_slice_counts_as_emptied_only_if_the_label_had_been_drawn():
+    part = slices({(0, 2, 3): 0.3, (1, 5, 5): 0.9})  # a is too weak to be drawn, and is taken off; b stays
+    kept = one(Says(), part, wanted(1, 0.5, 0.5))
+    assert np.argwhere(kept.masks[0].pixels).tolist() == [[0, 5, 5]]
+    assert kept.slices_emptied == 0
+
+
 def test_a_label_that_is_taken_off_leaves_its_pixels_to_the_next_likely():
     plane = {(0, 1, 1): 0.5, (1, 1, 1): 0.4, (0, 4, 4): 0.5, (1, 4, 4): 0.1}  # background 0.1 and 0.4
     part = slices(plane)
