@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.errors import UnreadableError
+from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats import memory_limit
 from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels, decoding, held_pixels
@@ -27,6 +27,9 @@ from segcli.regular_file import open_regular
 _ONE_PIECE = "its rows are packed in one piece: save it in tiles to have it read in bands"
 _TURNED = "it is stored turned: save it upright to have it read in bands"
 _NOT_FINITE = "it holds pixels that are no finite number: replace them to have it read in bands"
+_PAID_BY_A_BYTE = 2048
+"""Bytes of pixels that a byte of the file may stand for in an image beyond --max-pixels; deflate makes 1032 of one."""
+
 _LOOKED_AT = 2**22
 """Pixels looked at in one go."""
 
@@ -50,6 +53,11 @@ def in_bands(stacks: Sequence[Stack], size: int, request: ReadRequest) -> bool:
     reasons = (_must_be_held(stack, request) for stack in stacks)
     why = next((reason for reason in reasons if reason is not None), None)
     if why is None:
+        if count > request.max_pixels and count * channels * itemsize > _PAID_BY_A_BYTE * size:
+            raise UnsupportedError(
+                f"it announces {count:,} pixels in {size:,} bytes, more than these can hold: "
+                "raise --max-pixels above them if they are real"
+            )
         return True
     check_pixels(count, channels, request.max_pixels, why, itemsize)
     return False

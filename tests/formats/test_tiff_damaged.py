@@ -107,3 +107,20 @@ def test_damaged_jpeg_data_are_noticed(banded: bool, tmp_path: Path) -> None:
         except UnreadableError:
             pass
     assert passed <= 3
+
+
+def test_tiles_that_all_lie_in_one_place_make_no_endless_image(tmp_path: Path) -> None:
+    """A thousand million pixels in 4 kB: read in bands it would have had no limit but time."""
+    path = tmp_path / "a.tif"
+    side, across = 4096, 8
+    tile = bytes(imagecodecs.zlib_encode(bytes(side * side)))
+    options = {"shape": (side * across, side * across), "dtype": np.uint8, "tile": (side, side)}
+    tifffile.imwrite(path, iter([tile] * across**2), **options, compression="zlib", photometric="minisblack")
+    data = path.read_bytes()
+    with tifffile.TiffFile(path) as tif:
+        tags, first = tif.pages[0].tags, tif.pages[0].dataoffsets[0]
+        at, end = tags["TileOffsets"].valueoffset, tif.pages[0].dataoffsets[1]
+    shared = data[:at] + struct.pack("<I", first) * across**2 + data[at + 4 * across**2 :]
+    path.write_bytes(shared[:end])
+    with pytest.raises(UnsupportedError, match="1,073,741,824 pixels in"):
+        read(FORMAT, path, hold_pixels=2**26)
