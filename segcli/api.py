@@ -53,7 +53,9 @@ def segment(
     What the report of a run would warn of is a UserWarning. Raises the errors of :mod:`segcli.errors`.
     """
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
-    settings = settings or PredictSettings()
+    settings = PredictSettings() if settings is None else settings
+    if not isinstance(settings, PredictSettings):
+        raise UsageError(f"settings is a segcli.PredictSettings, not a {type(settings).__name__}")
     if spacing is not None:
         settings = replace(settings, spacing=_spacing(spacing))
     check_settings(settings)
@@ -90,13 +92,15 @@ def predict(
     Returns the report, whatever became of the cases (``report.exit_code`` is the command's). Raises UsageError, and
     its kinds, before anything is started.
     """
-    paths = [Path(inputs)] if isinstance(inputs, str | Path) else [Path(path) for path in inputs]
+    one = isinstance(inputs, str | bytes) or not isinstance(inputs, Sequence)
+    given: Sequence[Any] = (inputs,) if one else list(inputs)  # type: ignore[arg-type]
+    paths = [_path(path) for path in given]
     if not paths:
         raise UsageError("no input: give a folder or a file")
     if output is None and len(paths) > 1:
         raise UsageError("several inputs need an output folder")
     settings = settings_from(options)
-    target = default_output(paths[0]) if output is None else Path(output)
+    target = default_output(paths[0]) if output is None else _path(output)
     check_folders(paths, target)
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     return run(paths, target, loaded, settings, _Nobody(), Interrupt())
@@ -116,6 +120,12 @@ class _Nobody:
 
     def progress(self, done: int, total: int) -> None:
         """Some tiles are done."""
+
+
+def _path(given: Any) -> Path:
+    if not isinstance(given, str | Path):
+        raise UsageError(f"{given!r} is no path, but a {type(given).__name__}")
+    return Path(given)
 
 
 def _spacing(stated: Any) -> tuple[float, ...]:

@@ -249,6 +249,8 @@ def test_what_simpleitk_makes_up_is_said(threshold_model: Path) -> None:
         segcli.segment(sitk.GetImageFromArray(RANDOM), threshold_model, settings=EXACT)
     with pytest.raises(UnsupportedError, match="complex"):
         segcli.segment(sitk.Image(8, 8, sitk.sitkComplexFloat32), threshold_model)
+    with pytest.raises(UnsupportedError, match="holds a label of"):  # SimpleITK would end the process
+        segcli.segment(sitk.LabelImageToLabelMap(sitk.Image(8, 8, sitk.sitkUInt8)), threshold_model)
     with pytest.raises(UnsupportedError, match=r"the image has 3"):
         segcli.segment(sitk.GetImageFromArray(np.zeros((8, 8, 3)), isVector=True), threshold_model)
 
@@ -260,6 +262,13 @@ def test_an_array_with_spacing_gives_the_mask_that_predict_writes(threshold_mode
     predicted(tmp_path, threshold_model, spacing=(0.5, 0.7), png_mask="grey")
     found = segcli.segment(pixels, threshold_model, spacing=(0.5, 0.7), settings=EXACT)
     assert found.pixels.tobytes() == np.asarray(Picture.open(tmp_path / "out/a.png")).tobytes()
+
+
+def test_settings_are_settings(threshold_model: Path) -> None:
+    with pytest.raises(UsageError, match=r"a segcli.PredictSettings, not a dict"):
+        segcli.segment(RANDOM, threshold_model, settings={"batch": 1})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="overlap=7"):
+        segcli.segment(RANDOM, threshold_model, settings=PredictSettings(overlap=7))
 
 
 def test_a_spacing_beside_the_images_own_is_refused_not_ignored(threshold_model: Path) -> None:
@@ -355,6 +364,12 @@ def test_an_option_that_is_none_or_makes_no_sense_is_refused_by_name(
     with pytest.raises(UsageError, match=words):
         segcli.predict(tmp_path / "in", tmp_path / "out", model=threshold_model, **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("inputs", "output"), [(3, "out"), (b"in", "out"), (["in", None], "out"), ("in", 3)])
+def test_what_is_no_path_is_refused_by_its_kind(threshold_model: Path, inputs: Any, output: Any) -> None:
+    with pytest.raises(UsageError, match=r"is no path, but an? (int|bytes|NoneType)"):
+        segcli.predict(inputs, output, model=threshold_model)
 
 
 def test_predict_refuses_what_the_command_refuses(threshold_model: Path, tmp_path: Path) -> None:

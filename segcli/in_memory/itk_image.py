@@ -28,6 +28,9 @@ NOT_STATED = (
 
 def take_itk(image: Any, request: ReadRequest) -> Given:
     """Two to four axes, the fourth being time; components of a vector image are channels. So is the result, of one."""
+    kind = image.GetPixelIDTypeAsString()
+    if "label" in kind.lower():  # SimpleITK ends the process if such an image is asked for its components
+        raise UnsupportedError(f"the image holds a {kind}: make an image of it first (sitk.LabelMapToLabel)")
     axes = image.GetDimension()
     if not 2 <= axes <= 4:
         raise UnsupportedError(
@@ -41,7 +44,6 @@ def take_itk(image: Any, request: ReadRequest) -> Given:
     try:
         array = sitk.GetArrayFromImage(image)
     except (TypeError, ValueError, RuntimeError) as error:
-        kind = image.GetPixelIDTypeAsString()
         raise UnsupportedError(f"the image holds {kind}: convert it to integers or floats first (sitk.Cast)") from error
     refuse_odd_numbers(array.dtype)
     geometry = _geometry(image, slices)
