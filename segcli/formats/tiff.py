@@ -27,6 +27,7 @@ from segcli.formats.limits import check_slices, most_slices
 from segcli.formats.orient import as_viewed
 from segcli.formats.tiff_bands import can_be_banded, in_bands, open_bands, open_labels
 from segcli.formats.tiff_check import check_page
+from segcli.formats.tiff_fax import check_strips
 from segcli.formats.tiff_layout import Stack, check_stored, layout, ordered
 from segcli.formats.tiff_metadata import orientation
 from segcli.formats.tiff_open import opened
@@ -125,7 +126,7 @@ class Tiff:
             stacks, _ = layout(tif)
             for stack in stacks:
                 check_stored(stack, path.stat().st_size)
-                _check_data(stack)
+            _check_data(stacks)
             for index, stack in enumerate(stacks):
                 planes = _stored(stack)
                 if planes.shape[1] != 1:
@@ -139,8 +140,7 @@ def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: Rea
     """All parts in memory. Raises if the file is cut off."""
     parts: list[Image] = []
     warnings = [*told, *(warning for stack in stacks for warning in check_stored(stack, size))]
-    for stack in stacks:
-        _check_data(stack)
+    _check_data(stacks)
     for index, stack in enumerate(stacks):
         images, more = _images(stack, index, request)
         parts += images
@@ -148,8 +148,10 @@ def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: Rea
     return ReadResult(tuple(parts), tuple(dict.fromkeys(warnings)))
 
 
-def _check_data(stack: Stack) -> None:
-    for page in stack.pages if stack.series is None else stack.series.pages:
+def _check_data(stacks: Sequence[Stack]) -> None:
+    pages = [page for stack in stacks for page in (stack.pages if stack.series is None else stack.series.pages)]
+    check_strips(pages)
+    for page in pages:
         check_page(page)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,25 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from segcli.errors import UnreadableError
+from segcli.errors import UnreadableError, UnsupportedError
 
 _FAX = frozenset({tifffile.COMPRESSION.CCITTRLE, tifffile.COMPRESSION.CCITT_T4, tifffile.COMPRESSION.CCITT_T6})
 _OPTIONS = (292, 293)
 """T4Options, T6Options."""
+
+
+MOST_STRIPS = 5_000
+"""Of one file: each is given to libtiff by itself, which takes half a millisecond."""
+
+
+def check_strips(pages: Iterable[Any]) -> None:
+    """Raise UnsupportedError if the fax data of all pages together are cut into more than MOST_STRIPS strips."""
+    strips = sum(len(page.dataoffsets) for page in pages if page is not None and is_fax(page))
+    if strips > MOST_STRIPS:
+        raise UnsupportedError(
+            f"the TIFF's fax data (CCITT) lie in {strips:,} strips, the limit is {MOST_STRIPS:,}: "
+            "save it in larger strips or with another compression"
+        )
 
 
 def is_fax(page: Any) -> bool:

@@ -85,6 +85,17 @@ def test_a_strip_that_unpacks_to_more_than_it_must_is_damaged(compression: str, 
         read_all(path, hold)
 
 
+def test_fax_data_in_thousands_of_strips_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((5001, 64), bool), rowsperstrip=1, photometric="miniswhite")
+    with tifffile.TiffFile(path) as tif:
+        at = tif.pages[0].tags["Compression"].valueoffset
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + struct.pack("<H", 4) + data[at + 2 :])
+    with pytest.raises(UnsupportedError, match="5,001 strips, the limit is 5,000"):
+        read(FORMAT, path)
+
+
 @pytest.mark.parametrize("banded", [False, True])
 def test_damaged_jpeg_data_are_noticed(banded: bool, tmp_path: Path) -> None:
     """imagecodecs reads most of these without a word."""
