@@ -30,6 +30,14 @@ _BOOK = re.compile(r"(manifest|report|volumes)(-\d+-of-\d+)?\.\w+(\.bad-\d+)?|\.
 
 def check_folders(inputs: Sequence[Path], output: Path) -> None:
     """Raise UsageError if an input is missing or the output equals one or lies inside one."""
+    try:
+        _check_folders(inputs, output)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        reason = getattr(error, "strerror", None) or "a loop of links"
+        raise UsageError(f"an input or the output folder {output} cannot be reached ({reason})") from error
+
+
+def _check_folders(inputs: Sequence[Path], output: Path) -> None:
     resolved = output.resolve()
     for path in inputs:
         if not path.exists():

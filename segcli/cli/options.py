@@ -12,6 +12,8 @@ from segcli.settings import PredictSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST_TILES = 2**16
+"""Of a batch."""
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -24,6 +26,16 @@ class Real(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number", param, ctx)
         return number
+
+
+class GivenPath(click.Path):
+    """A path that is not empty: ``-o "$OUT"`` with OUT unset would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text → Path."""
+        if not str(value):
+            self.fail("the path is empty (is a variable of the shell not set?)", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Bytes(click.ParamType[int]):
@@ -69,8 +81,8 @@ class AutoInt(click.ParamType[int | None]):
         """Text → number, None for auto."""
         if value == "auto":
             return None
-        if not str(value).isdecimal() or int(value) < 1:
-            self.fail(f"{value!r} is neither auto nor a positive number", param, ctx)
+        if not str(value).isdecimal() or len(str(value)) > 5 or not 1 <= int(value) <= MOST_TILES:
+            self.fail(f"{value!r} is neither auto nor a number from 1 to {MOST_TILES}", param, ctx)
         return int(value)
 
 

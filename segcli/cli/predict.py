@@ -13,17 +13,17 @@ import click
 
 from segcli.cli.console import Console, ConsoleOptions
 from segcli.cli.json_log import JsonLog
-from segcli.cli.options import plugins_option, predict_options
+from segcli.cli.options import GivenPath, plugins_option, predict_options
 from segcli.cli.terminal import say
 from segcli.errors import NothingToDoError, UsageError
 from segcli.settings import PredictSettings
 
 
 @click.command()
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=GivenPath(path_type=Path))
 @click.option("-m", "--model", "models", required=True, multiple=True,
               help="A model's name (see `segcli models list`) or a model folder.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output folder; default: INPUT_masks.")
+@click.option("-o", "--output", type=GivenPath(path_type=Path), help="Output folder; default: INPUT_masks.")
 @predict_options
 @plugins_option
 @click.option("-v", "--verbose", count=True, help="More; twice: tracebacks of bugs.")

@@ -94,6 +94,8 @@ def _required(schema: Json, _: Json) -> Check:
 
 
 def _items(schema: Json, root: Json) -> Check:
+    if schema["items"].get("type") == "number" and "exclusiveMinimum" not in schema["items"]:
+        return _numbers(schema["items"].get("minimum", -1e300), schema["items"].get("maximum", 1e300))
     one = checker(schema["items"], root)
 
     def check(value: Json) -> str | None:
@@ -101,6 +103,18 @@ def _items(schema: Json, root: Json) -> Check:
             wrong = one(item)
             if wrong is not None:
                 return f"[{number}]{wrong}"
+        return None
+
+    return check
+
+
+def _numbers(low: float, high: float) -> Check:
+    """Of a whole array at once: a long series has a score of each slice and label."""
+
+    def check(value: Json) -> str | None:
+        for number, item in enumerate(value if isinstance(value, list) else ()):
+            if type(item) not in (float, int) or not low <= item <= high:  # NaN is not
+                return f"[{number}]"
         return None
 
     return check

@@ -41,6 +41,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--settle", "nan"], "not a number"),
         (["--case-timeout", "nan"], "not a number"),
         (["--batch", "0"], "auto"),
+        (["--batch", "65537"], "65536"),
+        (["-o", ""], "the path is empty"),
+        (["-o", "x" * 300], "cannot be reached (File name too long)"),
         (["--select", "Modality"], "KEY=VALUE"),
         (["--precision", "int8"], "float32"),
         (["--device", "abacus"], "--device"),
@@ -66,6 +69,12 @@ def test_an_output_called_like_a_file_is_refused(
     assert run(["predict", str(folder / "smith.png"), "-m", "unet3p", "-o", str(tmp_path / name)]) == 2
     assert "-o names a folder" in one_line(capsys)
     assert not (tmp_path / name).exists()
+
+
+def test_a_loop_of_links_is_2(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert run(["predict", str(folder), "-m", "unet3p", "-o", str(tmp_path / "loop" / "out")]) == 2
+    assert "cannot be reached" in one_line(capsys)
 
 
 def test_a_missing_input_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
