@@ -19,6 +19,8 @@ BYTES_OF_A_SLICE = 500
 PIXELS_OF_A_SLICE = 250_000
 """What a slice that is not paid for counts as, where ``--max-pixels`` is raised: 500 x 500."""
 
+MOST_CHANNELS = 10_000
+
 
 def most_slices(stored: int, max_pixels: int) -> int:
     """How many slices an image may have whose files hold ``stored`` bytes."""
@@ -38,3 +40,9 @@ def check_slices(slices: int, stored: int, max_pixels: int) -> None:
             f"it announces {slices:,} slices in {stored:,} bytes, the limit for so few bytes is {most:,}: "
             f"raise it with --max-pixels {needed} if they are real"
         )
+
+
+def check_channels(channels: int) -> None:
+    """Raise UnsupportedError for more numbers in a pixel than any image has: each costs a name and a copy."""
+    if channels > MOST_CHANNELS:
+        raise UnsupportedError(f"it announces {channels:,} numbers for each pixel, at most {MOST_CHANNELS:,} are read")

@@ -25,7 +25,7 @@ from segcli.formats.decoding import GZIP_MAGIC, check_pixels, decoding
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
-from segcli.formats.limits import check_slices
+from segcli.formats.limits import check_channels, check_slices
 from segcli.formats.nifti_geometry import geometry_of, mask_header
 from segcli.formats.straight import shear_warnings
 from segcli.formats.unpack import unpack, unpack_start
@@ -183,6 +183,7 @@ def _load(data: bytes, limit: int | None) -> tuple[Any, NDArray[Any], _Layout]:
     plain = dtype.names is not None or (dtype.kind in "uif" and 1 <= dtype.itemsize <= 8)
     if not plain:
         raise UnsupportedError(f"the NIfTI volume holds {_kind(dtype)}: convert it to integers or floats first")
+    check_channels(layout.components)
     if limit is not None:
         check_slices(layout.slices * layout.times, len(data), limit)
         check_pixels(layout.voxels, layout.components, limit, itemsize=dtype.itemsize)

@@ -21,7 +21,7 @@ from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
-from segcli.formats.limits import check_slices
+from segcli.formats.limits import check_channels, check_slices
 from segcli.formats.meta_header import meta_header, meta_mask
 from segcli.formats.nrrd_header import nrrd_header, nrrd_mask
 from segcli.formats.straight import shear_warnings
@@ -82,6 +82,7 @@ class TextHeaderVolume:
             if header.companion is not None:
                 payload = memoryview(files.read(path.parent / header.companion))
             columns, rows, slices, times = header.sides
+            check_channels(header.components)
             check_slices(slices * times, len(payload), request.max_pixels)
             check_pixels(
                 columns * rows * slices * times, header.components, request.max_pixels, itemsize=header.dtype.itemsize

@@ -6,6 +6,7 @@ out are told as one entry each and not entered.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -149,8 +150,10 @@ class _Walker:
             try:
                 with os.scandir(place.path) as listing:
                     entries = sorted(listing, key=lambda entry: entry.name)
-            except OSError:
-                self._pass(place, "failed", "the folder cannot be listed: check its rights")
+            except OSError as error:
+                too_long = error.errno == errno.ENAMETOOLONG
+                reason = "its path is too long for the system: move it up" if too_long else "check its rights"
+                self._pass(place, "failed", f"the folder cannot be listed: {reason}")
                 continue
             if any(self._is_manifest(entry) for entry in entries):
                 self._pass(place, "skipped", "an output folder of segcli (it holds a manifest)")
@@ -196,6 +199,7 @@ class _Walker:
 
     def _take_link(self, link: _Place) -> None:
         try:
+            os.stat(link.path)  # noqa: PTH116 - the system gives up after 40 links, resolve follows thousands
             real = str(Path(link.path).resolve(strict=True))
         except (OSError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
             self._pass(link, "skipped", "a link that leads nowhere")
@@ -217,8 +221,10 @@ class _Walker:
         if not _MANIFEST.fullmatch(entry.name):
             return False
         try:
-            if entry.is_symlink() and not (self._follow or self._is_inside(os.path.realpath(entry.path))):
-                return False
+            if entry.is_symlink():
+                entry.stat()  # raises for a chain of links without end
+                if not (self._follow or self._is_inside(os.path.realpath(entry.path))):
+                    return False
             with open_regular(entry.path) as file:
                 return file.read(len(MANIFEST_START)) == MANIFEST_START
         except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,23 @@ def test_a_tree_deeper_than_pythons_stack_and_a_name_that_is_no_utf8(tmp_path: P
     (deep / os.fsdecode(b"\xff.png")).write_text("")
     [file] = walk([tmp_path]).files
     assert os.fsencode(file.relative.name) == b"\xff.png"
+
+
+def test_a_chain_of_links_costs_no_more_than_its_links(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"link{number}").symlink_to(f"link{number + 1}")
+    began = time.process_time()
+    assert set(passed(walk([tmp_path])).values()) == {"a link that leads nowhere"}
+    assert time.process_time() - began < 5  # 0.1; 20 where each is followed to the end
+
+
+def test_a_folder_whose_path_is_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(20):
+        Path("d" * 250).mkdir()
+        os.chdir("d" * 250)
+    (entry,) = walk([tmp_path]).passed
+    assert (entry.status, "too long" in entry.reason) == ("failed", True)
 
 
 def test_visible_links_into_a_hidden_store_are_files(tmp_path: Path) -> None:
