@@ -91,8 +91,10 @@ def outcomes(output: Path) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.usefixtures("one_reader")
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("damage", "moment"),
+    [("vanishes", "before"), ("shrinks", "before"), ("changes", "before"), ("changes", "after")],
+)
 def test_each_fails_alone_and_the_next_run_makes_its_mask(
     predict: Predict,
     victims: dict[str, Path],
