@@ -64,7 +64,8 @@ def groups_from_file(names: Sequence[str], path: Path) -> dict[str, str]:
         text = read_regular(path).decode("utf-8-sig")
         listed = _json_groups(text) if path.suffix.lower() == ".json" else _csv_groups(text)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--groups {path}: cannot be read as case,group lines or a JSON object: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"--groups {path}: cannot be read as case,group lines or a JSON object: {why}") from error
     missing = [name for name in names if name not in listed]
     if missing:
         more = "" if len(missing) == 1 else f" (and {len(missing) - 1} more)"
