@@ -16,7 +16,7 @@ from segcli.contract import Label, ModelCard, Scope
 from segcli.image import Geometry, Image
 from segcli.training.examples import Example
 from segcli.training.options import CardOptions, TrainOptions
-from segcli.training.planning import make_plan
+from segcli.training.planning import Plan, make_plan
 from segcli.training.scope_of import scope_of
 
 CARD = ModelCard(
@@ -93,18 +93,20 @@ def test_train_writes_the_scope_and_predict_keeps_to_it(tmp_path: Path) -> None:
 
 
 def test_only_images_to_train_on_count(tmp_path: Path) -> None:
-    rows = {f"a{number}": 16 + number for number in range(6)}
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-        for name, height in rows.items():
-            pixels = np.zeros((height, 16), np.uint8)
-            pixels[4:9, 4:9] = 1
-            Pillow.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
-    options = TrainOptions(tmp_path, tmp_path / "model", "unet", card=CardOptions(labels={1: "square"}))
-    plan = make_plan(options, load_catalog(), lambda *_: None)
-    trained = [rows[name] for name in plan.names["train"]]
-    assert len(trained) < len(rows) and plan.card.scope is not None
-    assert plan.card.scope.field_of_view_px == ((min(trained), max(trained)), (16, 16))
+    def plan(heights: dict[str, int]) -> Plan:
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            for name, rows in heights.items():
+                pixels = np.zeros((rows, 16), np.uint8)
+                pixels[4:9, 4:9] = 1
+                Pillow.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+        options = TrainOptions(tmp_path, tmp_path / "model", "unet", card=CardOptions(labels={1: "square"}))
+        return make_plan(options, load_catalog(), lambda *_: None)
+
+    names = [f"a{number}" for number in range(6)]
+    trained = plan(dict.fromkeys(names, 16)).names["train"]
+    card = plan({name: 16 if name in trained else 40 for name in names}).card
+    assert card.scope is not None and card.scope.field_of_view_px == ((16, 16), (16, 16))
 
 
 def test_a_card_file_may_state_another(tmp_path: Path) -> None:
