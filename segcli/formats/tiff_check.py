@@ -39,7 +39,7 @@ def check_segment(keyframe: Any, data: bytes | None, index: int, tables: bytes |
             return
         if tables and data[:2] == b"\xff\xd8":
             data = tables.removesuffix(b"\xff\xd9") + data[2:]
-        check_stream(data, "TIFF's JPEG data")
+        check_stream(data, "JPEG in the TIFF")
         return
     if keyframe.compression != tifffile.COMPRESSION.LZW:
         return
