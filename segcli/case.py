@@ -81,7 +81,12 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Scan:
-    """Everything found under the inputs: each file is in exactly one case or one left-out entry."""
+    """Everything found under the inputs: each file is in exactly one case or one left-out entry.
+
+    ``series``: of DICOM files series number and description, only where ``ScanOptions.name_series`` asked for them:
+    header values, for a person at a terminal and nowhere else.
+    """
 
     cases: tuple[Case, ...]
     left_out: tuple[LeftOut, ...]
+    series: Mapping[Path, tuple[str, str]] = field(default_factory=dict, repr=False)

@@ -29,7 +29,7 @@ class Reading:
 class Segmenting:
     """A case that was read. ``stat``: of its files before they were read; ``key``: what its mask is made from.
 
-    ``notes``: what must be told with its mask.
+    ``notes``: what must be told with its mask. ``remarks``: what stands in the report alone.
     """
 
     job: Job
@@ -37,6 +37,7 @@ class Segmenting:
     stat: Stat
     key: str
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     seconds_writing: float = 0.0
     mask: MaskSink | None = None
     """The mask of an image read in bands, on its way; one of an image in memory is written when it is whole."""
@@ -48,7 +49,7 @@ class Segmenting:
 
     def request(self, of_run: MaskRequest) -> MaskRequest:
         """What the writer of this mask must know."""
-        return replace(of_run, notes=self.notes)
+        return replace(of_run, notes=self.notes, earlier=self.job.target)
 
     def true_error(self, error: CaseError) -> CaseError:
         """``error``, or that the file was changed under the bands, which then looks like damage."""

@@ -207,6 +207,9 @@ class Runner:
         if reason is not None:  # no warning to the reader's: with --strict it would fail what was asked for
             working.notes = (f"{reason}; segmented all the same (--any-scope)",)
         before = self._history.outcomes.get(case.id)
+        if before is not None and before.status in ("done", "empty") and len(before.stat) != len(case.files):
+            files = f"{len(before.stat)} files, this one from {len(case.files)}"
+            working.remarks = (f"replaces an earlier mask, which was made from {files}",)
         if not settings.overwrite and before is not None and before.key == working.key and before.sha256 is not None:
             try:
                 if before.sha256 == hash_file(working.job.target):
@@ -249,7 +252,7 @@ class Runner:
             return
         done = outcome_of(case, working.delivery, result, self._request.card)
         seconds = {**done.seconds, "write": round(working.seconds_writing, DECIMALS)}
-        done = replace(done, warnings=(*done.warnings, *working.notes))
+        done = replace(done, warnings=(*done.warnings, *working.notes, *working.remarks))
         self._record(replace(done, seconds=seconds, key=working.key, stat=working.stat, sha256=written.sha256), told)
 
     def _tell_early(self, told: Callable[[Outcome], None]) -> None:

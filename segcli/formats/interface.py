@@ -50,12 +50,14 @@ class MaskRequest:
     """What the writer must know: the model's card, the run's settings and the versions that stand in the mask.
 
     ``notes``: what whoever looks at this one mask must be told; formats with room for words (DICOM SEG) hold them.
+    ``earlier``: where a mask of this case may lie that this one replaces.
     """
 
     card: ModelCard
     settings: PredictSettings
     segcli_version: str
     notes: tuple[str, ...] = ()
+    earlier: Path | None = None
 
 
 class InputFiles:

@@ -5,7 +5,6 @@ The main process only looks at the first bytes of each file; headers are read by
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +23,8 @@ from segcli.image import Json
 from segcli.regular_file import open_regular
 
 DICOM = "dicom"
-STILL_ARRIVING = "still arriving: a file of it is younger than --settle asks"
-_MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")
+STILL_ARRIVING = "still arriving: a file of it is younger than --settle asks, or came during the scan"
+_SERIES_WORDS = ("SeriesNumber", "SeriesDescription")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class ScanOptions:
     ``key``: secret of the ids of cases that are no DICOM. ``modality``: the card's, None for any. ``channels``: how
     many the card wants. ``select``, ``any_modality``, ``follow_links``, ``settle`` (seconds), ``spacing_given``: see
     :class:`segcli.settings.PredictSettings`. With ``select``, which compares DICOM elements, files that have none are
-    skipped.
+    skipped. ``name_series``: fill ``Scan.series``. ``now``: seconds since 1970; None: when the scan begins.
     """
 
     key: bytes
@@ -46,6 +45,8 @@ class ScanOptions:
     follow_links: bool = False
     settle: float = 0.0
     spacing_given: bool = False
+    name_series: bool = False
+    now: float | None = None
 
 
 def scan(inputs: Sequence[Path], options: ScanOptions, readers: Readers) -> Scan:
@@ -54,25 +55,29 @@ def scan(inputs: Sequence[Path], options: ScanOptions, readers: Readers) -> Scan
     Raises UsageError for an input that does not exist, two of one name, an unknown keyword in ``select``, or if reader
     processes cannot be started.
     """
-    scanner = _Scanner(options, readers)
+    scanner = _Scanner(inputs, options, readers)
     scanner.take(walk(inputs, options.follow_links))
     return Scan(
         cases=tuple(sorted(scanner.cases, key=lambda case: (case.name, case.id))),
         left_out=tuple(sorted(scanner.left_out, key=lambda entry: (entry.name, entry.id))),
+        series=scanner.series,
     )
 
 
 class _Scanner:
-    def __init__(self, options: ScanOptions, readers: Readers) -> None:
-        self._options, self._readers = options, readers
-        self._now = time.time()
+    def __init__(self, inputs: Sequence[Path], options: ScanOptions, readers: Readers) -> None:
+        self._inputs, self._options, self._readers = inputs, options, readers
+        self._now = time.time() if options.now is None else options.now
         self._keywords = _keywords(options.select)
+        self.series: dict[Path, tuple[str, str]] = {}
+        self._listed: dict[Path, tuple[int, float]] = {}
         self._unknown: dict[Path, Found] = {}
         self._unsure: set[Path] = set()  # folders with a young file that may yet turn out to belong to a series
         self.cases: list[Case] = []
         self.left_out: list[LeftOut] = []
 
     def take(self, walked: Walked) -> None:
+        self._listed = {file.path: (file.size, file.modified) for file in walked.files}
         for passed in walked.passed:
             identifier = case_id(self._options.key, passed.identity)
             self.left_out.append(
@@ -131,7 +136,10 @@ class _Scanner:
                 settled.append(file)
         answers = self._readers.describe(name, [file.path for file in settled])
         for file, (_, answer) in zip(settled, answers, strict=True):
-            yield Described(name, file, answer)
+            if self._options.settle > 0 and _has_changed(file):
+                self._leave(file, "skipped", STILL_ARRIVING, name)
+            else:
+                yield Described(name, file, answer)
 
     def _take_files(self, described: Sequence[Described]) -> None:
         """One case a file, or one for all channel files of an image; data files that headers name belong to them."""
@@ -165,9 +173,15 @@ class _Scanner:
     def _take_dicom(self, files: Sequence[Found]) -> None:
         by_path = {file.path: file for file in files}
         records: list[tuple[Path, Json]] = []
-        for path, answer in self._readers.describe(DICOM, list(by_path), self._keywords):
+        keywords = (*self._keywords, *(_SERIES_WORDS if self._options.name_series else ()))
+        answers = list(self._readers.describe(DICOM, list(by_path), keywords))
+        self._look_again()
+        for path, answer in answers:
             if isinstance(answer, dict):
                 records.append((path, answer))
+                if self._options.name_series:
+                    number, description = (next(iter(answer["select"][word]), "") for word in _SERIES_WORDS)
+                    self.series[path] = (number, description)
                 continue
             status: Literal["skipped", "failed"] = "skipped" if isinstance(answer, SkippedCase) else "failed"
             young = self._is_young(by_path[path])
@@ -225,8 +239,16 @@ class _Scanner:
         wanted, found = self._options.modality, case.modality
         if self._options.any_modality or wanted is None or found is None or found == wanted:
             return None
-        shown = found if _MODALITY.fullmatch(found) else "another"  # a header may hold anything there
+        shown = "another" if found == "?" else found
         return f"modality {shown}, the model is for {wanted} (--any-modality takes it)"
+
+    def _look_again(self) -> None:
+        """List the inputs once more after headers were read: a series to which files came meanwhile is not complete."""
+        if self._options.settle <= 0:
+            return
+        for file in walk(self._inputs, self._options.follow_links).files:
+            if self._listed.get(file.path) != (file.size, file.modified) and not _is_text(file.path):
+                self._unsure.add(file.path.parent)
 
     def _is_young(self, file: Found) -> bool:
         return self._options.settle > 0 and self._now - file.modified < self._options.settle
@@ -243,6 +265,24 @@ class _Scanner:
         self.left_out.append(
             LeftOut(str(file.relative), identifier, status, reason, paths or (file.path,), format_name)
         )
+
+
+def _has_changed(file: Found) -> bool:
+    try:
+        status = file.path.stat()
+    except OSError:
+        return True
+    return (status.st_size, max(status.st_mtime, status.st_ctime)) != (file.size, file.modified)
+
+
+def _is_text(path: Path) -> bool:
+    """A log or list that grows beside images and holds nothing up."""
+    try:
+        with open_regular(path) as stream:
+            head = stream.read(HEAD)
+    except OSError:
+        return False
+    return recognise(head) is None and other_kind(head) == TEXT
 
 
 def _keywords(select: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ MANIFEST_START = b'{"segcli_manifest"'
 @dataclass(frozen=True)
 class Found:
     """A regular file. ``relative``: its path below the output folder (mirroring). ``identity``: what ids are made of:
-    the input's name and the path below it. ``modified``: seconds since 1970. ``linked``: the path is a link to it.
+    the input's name and the path below it. ``modified``: seconds since 1970 of the last change to its bytes or entry
+    (a copy that keeps old times is still new here). ``linked``: the path is a link to it.
     """
 
     path: Path
@@ -194,7 +195,8 @@ class _Walker:
         if not stat.S_ISREG(status.st_mode):
             self._pass(place, "skipped", "not an image (a pipe, socket or device)")
             return
-        found = Found(Path(place.path), place.relative, place.identity, status.st_size, status.st_mtime, linked)
+        modified = max(status.st_mtime, status.st_ctime)  # cp -p, rsync -a and unzip set st_mtime back, never st_ctime
+        found = Found(Path(place.path), place.relative, place.identity, status.st_size, modified, linked)
         self.walked.files.append(found)
 
     def _take_link(self, link: _Place) -> None:

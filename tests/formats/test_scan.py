@@ -170,18 +170,18 @@ def test_select_is_about_dicom_and_leaves_the_rest_out(readers: Readers, tmp_pat
 def test_what_is_still_arriving_waits_with_its_whole_series(readers: Readers, tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"old.png": png(), "young.png": png()[:20], "young.txt": b"x"})
     making.save_all(making.stack(making.phantom()), folder / "ct")
-    hour_ago = time.time() - 3600
-    young = {folder / "young.png", folder / "young.txt", sorted((folder / "ct").iterdir())[-1]}
-    for path in folder.rglob("*"):
-        if path.is_file() and path not in young:
-            os.utime(path, (hour_ago, hour_ago))
-    found = scan([folder], ScanOptions(KEY, settle=600), readers)
+    in_an_hour = time.time() + 3600  # the time of change cannot be set back
+    for path in (folder / "young.png", folder / "young.txt", sorted((folder / "ct").iterdir())[-1]):
+        os.utime(path, (in_an_hour, in_an_hour))
+    options = ScanOptions(KEY, settle=600, now=in_an_hour)
+    found = scan([folder], options, readers)
     assert outputs(found) == ["old.png"]
     assert {(entry.status, entry.reason.split(":")[0]) for entry in found.left_out} == {("skipped", "still arriving")}
     assert Counter(path for entry in found.left_out for path in entry.files).most_common(1)[0][1] == 1
     last = sorted((folder / "ct").iterdir())[-1]
     last.write_bytes(last.read_bytes()[:200])  # so little has arrived that nobody knows its series
-    assert outputs(scan([folder], ScanOptions(KEY, settle=600), readers)) == ["old.png"]
+    os.utime(last, (in_an_hour, in_an_hour))
+    assert outputs(scan([folder], options, readers)) == ["old.png"]
 
 
 def test_files_that_cannot_be_opened_fail(readers: Readers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,8 @@ class _Sorter:
         for entry in members:
             record = entry[1]
             words = record["type"].split("\\")
-            reason = kinds.reason_image_type(record["sop_class"], record["modality"], words)
+            in_space = all("p" in plane and "o" in plane for plane in record["planes"])
+            reason = kinds.reason_image_type(record["sop_class"], record["modality"], words, in_space)
             if reason is None and original and words[1:2] == ["SECONDARY"] and record["modality"] in ("CT", "MR", "PT"):
                 reason = "a derived view among original slices: --select ImageType=*SECONDARY* takes it"
             if reason is None:

@@ -8,7 +8,6 @@ cannot be decoded although it belongs to a series.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,7 +102,7 @@ def _record(opened: Opened) -> dict[str, Json]:
         **identity,
         "sop_class": sop_class,
         "syntax": opened.syntax,
-        "modality": modality if modality is None or _CODE.fullmatch(modality) else "?",
+        "modality": modality if modality is None or modality in kinds.MODALITIES else "?",
         "body_part": (values.text(data_set, "BodyPartExamined") or "")[:64],
         "patient": "\\".join(values.text(data_set, keyword) or "" for keyword in _PATIENT),
         "rows": rows or 0,
@@ -133,9 +132,6 @@ def _record(opened: Opened) -> dict[str, Json]:
         record["fault"] = fault
     return record
 
-
-_CODE = re.compile(r"[A-Z0-9_]{1,16}")
-"""A modality is told of and reported; a header may hold anything in its place."""
 
 _PATIENT = ("PatientID", "IssuerOfPatientID")
 _IDENTITY = (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID"), ("sop", "SOPInstanceUID"))

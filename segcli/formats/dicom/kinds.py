@@ -14,6 +14,17 @@ MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 ENHANCED_US_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
 
+MODALITIES = frozenset({
+    "ANN", "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CD", "CF", "CFM", "CP", "CR", "CS", "CT", "CTPROTOCOL", "DD",
+    "DF", "DG", "DM", "DMS", "DOC", "DS", "DX", "EC", "ECG", "EEG", "EM", "EMG", "EOG", "EPS", "ES", "FA", "FID",
+    "FS", "GM", "HC", "HD", "IO", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN", "LP", "LS", "M3D", "MA", "MG", "MR",
+    "MS", "NM", "OAM", "OCT", "OP", "OPM", "OPR", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PA", "PLAN", "POS",
+    "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD", "RTRECORD",
+    "RTSEGANN", "RTSTRUCT", "RWV", "SC", "SEG", "SM", "SMR", "SR", "SRF", "ST", "STAIN", "TEXTUREMAP", "TG", "US",
+    "VA", "VF", "XA", "XAPROTOCOL", "XC",
+})  # fmt: skip
+"""Defined terms of Modality (PS3.3 C.7.3.1.1.1), retired ones too. A header may hold anything else, a name too."""
+
 _RADIOTHERAPY = "1.2.840.10008.5.1.4.1.1.481."
 _SEGMENTATIONS = frozenset(f"1.2.840.10008.5.1.4.1.1.66.{number}" for number in (4, 5, 7, 8))
 _WHOLE_SLIDE = frozenset({"1.2.840.10008.5.1.4.1.1.77.1.6", "1.2.840.10008.5.1.4.1.1.77.1.9"})
@@ -86,8 +97,14 @@ def reason_to_skip(sop_class: str, modality: str | None, tiled: bool) -> str | N
     return None
 
 
-def reason_image_type(sop_class: str, modality: str | None, image_type: Sequence[str]) -> str | None:
-    """Why an image of this type is left out unless ``--select ImageType=...`` names it; None if it is taken."""
+def reason_image_type(
+    sop_class: str, modality: str | None, image_type: Sequence[str], in_space: bool = False
+) -> str | None:
+    """Why an image of this type is left out unless ``--select ImageType=...`` names it; None if it is taken.
+
+    ``in_space``: its header states position and orientation, as those of converted slices do and pictures of a screen
+    do not.
+    """
     if modality not in _CROSS_SECTIONAL:
         return None
     words = {word.strip() for word in image_type}
@@ -95,5 +112,7 @@ def reason_image_type(sop_class: str, modality: str | None, image_type: Sequence
     if found:
         return f"an image of type {found[0]}, no slice of a stack: --select ImageType=*{found[0]}* takes it"
     if sop_class == _SECONDARY_CAPTURE or sop_class.startswith(_SECONDARY_CAPTURE + "."):
+        if in_space:
+            return f"SOP class Secondary Capture with {modality} geometry: to include it, --select SOPClassUID=*"
         return "a secondary capture (a picture of a screen or page): --select SOPClassUID=* takes it"
     return None

@@ -18,6 +18,7 @@ from segcli.case import Case
 from segcli.contract import ModelCard
 from segcli.errors import WriteError
 from segcli.formats.dicom import repairs
+from segcli.formats.dicom.earlier import replaced
 from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.source import Source, read_source
 from segcli.formats.dicom.space import has_planes
@@ -29,6 +30,7 @@ from segcli.image import LabelMap
 from segcli.settings import PredictSettings
 
 _PLACEHOLDER = "2.25.0"
+BY_SOFTWARE = "Made by software, not for diagnosis"
 _PARAMETERS = ("dicom_seg", "gate", "overlap", "precision", "spacing", "channel")
 
 
@@ -101,7 +103,7 @@ def _segmentation(pixels: NDArray[Any], case: Case, request: MaskRequest, number
         ),
         device_serial_number=(card.sha256 or derived_uid("model", *_model(card)))[:16],
         content_label="SEGMENTATION",
-        content_description=plain(f"{_flag(request)}{card.name} {card.version}", "segmentation"),
+        content_description=plain(f"{_flag(request)}{BY_SOFTWARE}: {card.name} {card.version}", BY_SOFTWARE),
         series_description=_series_description(request),
         specific_character_set="ISO_IR 192",
         transfer_syntax_uid=ExplicitVRLittleEndian,
@@ -142,8 +144,10 @@ def _describe(seg: Dataset, case: Case, source: Source, request: MaskRequest) ->
             seg.LossyImageCompressionRatio = list(source.ratios)
         if source.methods:
             seg.LossyImageCompressionMethod = list(source.methods)
-    if request.notes:
-        seg.ImageComments = "; ".join(request.notes).replace("×", "x")
+    predecessor = None if request.earlier is None else replaced(request.earlier, case)
+    comments = [*request.notes, *([] if predecessor is None else [predecessor])]
+    if comments:
+        seg.ImageComments = "; ".join(comments).replace("×", "x")
     seg.SeriesNumber = _series_number(source.series_number, request.card)
     schemes = private_schemes(request.card)
     if schemes:
@@ -162,10 +166,10 @@ def _set_file_meta(seg: Dataset, request: MaskRequest) -> None:
 
 
 def _series_description(request: MaskRequest) -> str:
-    """Model and what it looks for; nothing of the patient's."""
+    """Model, what it is not for, and what it looks for; nothing of the patient's."""
     card = request.card
     found = ", ".join(label.name for label in card.labels)
-    return plain(f"{_flag(request)}{card.name} {card.version}: {found}", "Segmentation")
+    return plain(f"{_flag(request)}{card.name} {card.version} (not for diagnosis): {found}", "Not for diagnosis")
 
 
 def _flag(request: MaskRequest) -> str:

@@ -46,9 +46,16 @@ def private_schemes(card: ModelCard) -> list[str]:
 
 
 def plain(text: str, otherwise: str) -> str:
-    """``text`` as a value of VR LO: one line, no backslash, at most 64 characters; ``otherwise`` if nothing is left."""
+    """``text`` as a value of VR LO: one line, no backslash, at most 64 characters; ``otherwise`` if nothing is left.
+
+    A longer text is cut between two words, where it has two.
+    """
     cleaned = "".join(character if character.isprintable() and character != "\\" else " " for character in text)
-    return " ".join(cleaned.split())[:_LONGEST].strip() or otherwise
+    words = " ".join(cleaned.split())
+    if len(words) > _LONGEST:
+        whole, blank, _ = words[: _LONGEST + 1].rpartition(" ")
+        words = whole.rstrip(",;: ") if blank else words[:_LONGEST]
+    return words or otherwise
 
 
 def _description(label: Label, number: int, card: ModelCard) -> SegmentDescription:
