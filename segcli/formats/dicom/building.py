@@ -37,9 +37,10 @@ def case_of(
     missed = geometry.spacing is None and not spacing_given
     warnings = (*shape.warnings, *_remarks(stack, geometry, note, missed), *remarks)
     numbers = {path: index for index, path in enumerate(files)}
+    records = {frame.path: frame.record for frame in stack.frames}
     details: dict[str, Json] = {
         "slices": [[numbers[frame.path], frame.number] for frame in stack.frames],
-        "instances": [_instance(stack, path) for path in files],
+        "instances": [_instance(records[path]) for path in files],
         "series": record["series"],
         "frame_of_reference": record["for"],
         "geometry": geometry.to_json(),
@@ -70,8 +71,7 @@ def case_of(
     )
 
 
-def _instance(stack: Stack, path: Path) -> Json:
-    record = next(frame.record for frame in stack.frames if frame.path == path)
+def _instance(record: Json) -> Json:
     return [record["sop_class"], record["sop"], record["frames"], record["syntax"]]
 
 

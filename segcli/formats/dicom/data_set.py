@@ -6,22 +6,34 @@ syntax it is in and whether pixels are there. Sizes are bounded before anything 
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import SEEK_END, BytesIO
-from typing import BinaryIO, NamedTuple
+from io import SEEK_END, SEEK_SET, BufferedIOBase, BytesIO
+from typing import BinaryIO, NamedTuple, cast
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from segcli.errors import SegcliError, SkippedCase, UnreadableError
 from segcli.formats.dicom import kinds
+from segcli.formats.dicom.elements import BrokenElementsError, check_elements
 from segcli.formats.dicom.file_meta import file_meta
 from segcli.formats.dicom.recognise import has_preamble, is_bare_data_set, is_encrypted
 
 HEADER_LIMIT = 16 * 1024 * 1024
-"""What a deflated header may inflate to."""
+"""What a deflated header may inflate to, if the file is large enough to pay for it."""
+
+_INFLATED_FREE, _INFLATED_BY = 256 * 1024, 32
+"""What any deflated header may inflate to, and how many times the file's own size a longer one; headers pack to a
+third, and their pixels come on top.
+"""
+
+_FREE_STEPS, _BYTES_OF_A_STEP = 20_000, 16
+"""Elements and items that any header may have beyond the first 64 kB, and bytes that pay for a further one: each takes
+pydicom up to 20 microseconds and 1.5 kB, although an empty one is 8 bytes long.
+"""
 
 _USUAL_HEADER = 64 * 1024
 _DEFLATED = kinds.DEFLATED.encode()
@@ -47,7 +59,8 @@ class Opened:
     """A data set, its transfer syntax (guessed from the encoding where the file does not say), what lies behind it.
 
     ``pixels``: keyword of the pixel-data element that follows or is in it. ``cut``: the file ends inside an element.
-    ``behind``: bytes from the pixel-data element to the end of the file, where only the header was opened.
+    ``behind``: bytes from the pixel-data element to the end of the file, where only the header was opened; inflated.
+    ``stored``: bytes of the file on the disk, there too.
     ``endless``: whether its length is undefined, as that of compressed pixels is.
     """
 
@@ -56,11 +69,13 @@ class Opened:
     pixels: str | None
     cut: bool
     behind: int = 0
+    stored: int = 0
     endless: bool = False
 
 
 def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
     """The elements ``tags`` of a file, up to its pixel data. Raises SkippedCase (encrypted) or UnreadableError."""
+    stored = stored_bytes(stream)
     head = stream.read(4096)
     stream.seek(0)
     refuse_encrypted(head)
@@ -68,16 +83,18 @@ def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
         if not (has_preamble(head) or is_bare_data_set(head)):
             raise UnreadableError("not a DICOM file")
         if _is_deflated(head):
-            stream = _inflated(stream.read(), HEADER_LIMIT, whole=False)
+            stream = _inflated(
+                stream.read(), min(HEADER_LIMIT, max(_INFLATED_FREE, _INFLATED_BY * stored)), whole=False
+            )
         size = stream.seek(0, SEEK_END)
-        header = _up_to_pixels(stream, size, tags)
+        header = _up_to_pixels(stream, size, stored, tags)
         behind = size - header.end
         cut = header.pixels is None and behind != 0
     except SegcliError:
         raise
     except Exception as error:  # noqa: BLE001 - any library error on hostile bytes; its text may quote values
         raise UnreadableError(f"the DICOM header cannot be read ({type(error).__name__})") from None
-    return Opened(header.data_set, _syntax(header.data_set, head), header.pixels, cut, behind, header.endless)
+    return Opened(header.data_set, _syntax(header.data_set, head), header.pixels, cut, behind, stored, header.endless)
 
 
 def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:
@@ -113,7 +130,35 @@ class _Header(NamedTuple):
     endless: bool
 
 
-def _up_to_pixels(stream: BinaryIO, size: int, tags: Sequence[int]) -> _Header:
+def stored_bytes(stream: BinaryIO) -> int:
+    """Bytes of an open file as they lie on the disk: the holes of a sparse file are none."""
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:  # in memory
+        return stream.seek(0, SEEK_END)
+    return min(found.st_size, found.st_blocks * 512) if hasattr(found, "st_blocks") else found.st_size
+
+
+class _Paid(BufferedIOBase):
+    """A stream that may be read as often as its bytes pay for; pydicom reads at least once an element and item."""
+
+    def __init__(self, stream: BinaryIO, steps: int) -> None:
+        self._stream, self._left = stream, steps
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise UnreadableError("a header of more elements than its size explains: correct the file")
+        return self._stream.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def _up_to_pixels(stream: BinaryIO, size: int, stored: int, tags: Sequence[int]) -> _Header:
     """The header of a file.
 
     Tried on the first bytes in memory, where pydicom's many small steps are cheap; a header that does not reach its
@@ -122,12 +167,15 @@ def _up_to_pixels(stream: BinaryIO, size: int, tags: Sequence[int]) -> _Header:
     stream.seek(0)
     if size > _USUAL_HEADER:
         try:
-            header: _Header | None = _up_to_pixels(BytesIO(stream.read(_USUAL_HEADER)), _USUAL_HEADER, tags)
+            header: _Header | None = _up_to_pixels(
+                BytesIO(stream.read(_USUAL_HEADER)), _USUAL_HEADER, _USUAL_HEADER, tags
+            )
         except Exception:  # noqa: BLE001 - cut in the middle of an element, which may raise anything
             header = None
         if header is not None and header.pixels is not None:
             return header
         stream.seek(0)
+        stream = cast("BinaryIO", _Paid(stream, _FREE_STEPS + stored // _BYTES_OF_A_STEP))
     data_set = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
     end = stream.tell()
     element = stream.read(12)
@@ -167,6 +215,18 @@ def _inflated(data: bytes, limit: int, *, whole: bool) -> BytesIO:
     body = inflater.decompress(data[start:], limit)
     if whole and inflater.unconsumed_tail:
         raise UnreadableError("a deflated data set that inflates to more than its own sizes explain")
+    if whole:
+        _check_deflated(body, inflater)
     plain = kinds.EXPLICIT_LITTLE.encode()
     meta = data[:start].replace(_DEFLATED, plain + b"\0" * (len(_DEFLATED) - len(plain)), 1)
     return BytesIO(meta + body)
+
+
+def _check_deflated(body: bytes, inflater: zlib._Decompress) -> None:
+    """Deflated data sets carry no checksum, but they have an end, and elements that lead to it."""
+    try:
+        check_elements(body)
+    except BrokenElementsError:
+        raise UnreadableError("a deflated data set whose elements do not follow each other: it is damaged") from None
+    if not inflater.eof or inflater.unused_data.strip(b"\0"):
+        raise UnreadableError("a deflated data set without its end: it was cut short or damaged")

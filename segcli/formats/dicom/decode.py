@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileMetaDataset
@@ -19,8 +18,8 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
-from segcli.formats.dicom import kinds, values
-from segcli.formats.dicom.codestream import Codestream, read_jpeg, read_jpeg2000
+from segcli.formats.dicom import kinds, strict, values
+from segcli.formats.dicom.codestream import Codestream, codestream_of, read_jpeg, read_jpeg2000
 from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout
 from segcli.formats.dicom.rle import decode_rle
@@ -158,6 +157,8 @@ def _frames(opened: Opened, layout: Layout) -> list[bytes]:
 
 
 def _decoded(data: bytes, syntax: str, layout: Layout) -> tuple[NDArray[Any], bool]:
+    if syntax in kinds.JPEG_2000:
+        data = codestream_of(data)
     stream = (read_jpeg2000 if syntax in kinds.JPEG_2000 else read_jpeg)(data)
     if stream is None:
         raise UnreadableError("a compressed frame without frame header: the pixel data is damaged")
@@ -167,12 +168,8 @@ def _decoded(data: bytes, syntax: str, layout: Layout) -> tuple[NDArray[Any], bo
             f"a compressed frame of {stream.precision} bits where the header allocates {layout.allocated}"
         )
     if syntax in kinds.JPEG_DCT | kinds.JPEG_LOSSLESS and not data[-64:].rstrip(b"\0\xff").endswith(_END_OF_IMAGE):
-        # libjpeg fills what is missing with grey and only warns; the other codecs notice
         raise UnreadableError("a compressed frame without its end: the pixel data was cut short")
-    try:
-        array = _codec(syntax, layout.samples)(data)
-    except Exception as error:  # noqa: BLE001 - the codecs raise errors of their own for damaged streams
-        raise UnreadableError(f"a compressed frame cannot be decoded ({type(error).__name__})") from None
+    array = strict.decode(data, syntax, stream)
     _check_shape(array, layout)
     ybr = layout.photometric.startswith("YBR") if stream.ybr is None or syntax not in kinds.JPEG_DCT else stream.ybr
     if syntax in kinds.JPEG_2000 and layout.photometric in ("YBR_RCT", "YBR_ICT"):
@@ -192,13 +189,3 @@ def _check_shape(array: NDArray[Any], layout: Layout) -> None:
     expected = (layout.rows, layout.columns) if layout.samples == 1 else (layout.rows, layout.columns, layout.samples)
     if array.shape != expected:
         raise UnreadableError(f"a frame decoded to the shape {array.shape} where the header states {expected}")
-
-
-def _codec(syntax: str, samples: int) -> Callable[[bytes], NDArray[Any]]:
-    if syntax in kinds.JPEG_2000:
-        return lambda data: np.asarray(imagecodecs.jpeg2k_decode(data))
-    if syntax in kinds.JPEG_LS:
-        return lambda data: np.asarray(imagecodecs.jpegls_decode(data))
-    if samples == 3:  # the same colour space in and out: no transform, whatever the markers say
-        return lambda data: np.asarray(imagecodecs.jpeg8_decode(data, colorspace="YCBCR", outcolorspace="YCBCR"))
-    return lambda data: np.asarray(imagecodecs.jpeg8_decode(data))

@@ -9,7 +9,15 @@ from segcli.errors import CaseError
 from segcli.formats.dicom import kinds
 from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout, layout_of
+from segcli.formats.limits import FREE_SLICES
 from segcli.image import Json
+
+_TOO_FEW = "the file holds fewer bytes of pixel data than its sizes need: it was cut short"
+_MOST_DEFLATED = 1032
+"""Bytes that one deflated byte can stand for."""
+
+_BYTES_OF_A_FRAME = 16
+"""Stored bytes without which there can be no frame: the scan remembers every frame, in a few hundred bytes."""
 
 
 def fault_of(opened: Opened, record: Json) -> str | None:
@@ -31,13 +39,15 @@ def fault_of(opened: Opened, record: Json) -> str | None:
 
 
 def _fault_of_size(opened: Opened, layout: Layout) -> str | None:
-    if opened.syntax == kinds.DEFLATED:  # known when it is inflated
-        return None
+    if layout.frames > max(FREE_SLICES, opened.stored // _BYTES_OF_A_FRAME):
+        return f"it states {layout.frames:,} frames in {opened.stored:,} bytes: correct the header"
+    if opened.syntax == kinds.DEFLATED:  # exactly known when it is inflated
+        return _TOO_FEW if layout.native_size > opened.stored * _MOST_DEFLATED else None
     native = opened.syntax in kinds.NATIVE
     # The head of the element, and then the pixels or the item head of each frame.
     least = layout.native_size + 8 if native else layout.frames * 8 + 12
     if opened.behind < least:
-        return "the file holds fewer bytes of pixel data than its sizes need: it was cut short"
+        return _TOO_FEW
     return None
 
 

@@ -22,6 +22,7 @@ from segcli.formats.dicom.faults import fault_of
 from segcli.formats.dicom.planes import TIME_KEYWORDS, enhanced_planes, single_plane
 from segcli.formats.dicom.quiet import quiet
 from segcli.image import Json
+from segcli.regular_file import open_regular
 
 _KEYWORDS = (
     "SpecificCharacterSet",
@@ -72,7 +73,7 @@ def describe_instance(path: Path, keywords: Sequence[str] = ()) -> Json:
     UnreadableError (damaged before it can be told to which series it belongs).
     """
     tags = values.tags_of((*_KEYWORDS, *TIME_KEYWORDS, *keywords))
-    with quiet() as notes, path.open("rb") as stream:
+    with quiet() as notes, open_regular(path) as stream:
         opened = open_header(stream, tags)
         record = _record(opened)
         record["select"] = {keyword: _values(opened.data_set, keyword) for keyword in keywords}

@@ -169,7 +169,9 @@ class _Stack:
 
     def _checked_layout(self, opened: Opened, instance: str, frames: int) -> Layout:
         if opened.pixels is None:
-            raise UnreadableError(_CHANGED)
+            # pydicom gives up all elements where compressed pixels do not end
+            same = values.text(opened.data_set, "SOPInstanceUID") in (instance, None)
+            raise UnreadableError("the file ends inside its pixel data: it was cut short" if same else _CHANGED)
         layout = layout_of(opened.data_set, opened.pixels)
         found = (values.text(opened.data_set, "SOPInstanceUID"), layout.rows, layout.columns, layout.frames)
         if found != (instance, self._details["rows"], self._details["columns"], frames):

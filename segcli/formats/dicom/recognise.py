@@ -8,7 +8,7 @@ _PREAMBLE = 128
 _ENVELOPED_DATA = bytes.fromhex("06092a864886f70d010703")
 """The object identifier 1.2.840.113549.1.7.3, with which a CMS envelope begins (PS3.15: secure DICOM files)."""
 
-_VALUE_REPRESENTATIONS = frozenset(
+VALUE_REPRESENTATIONS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
 _LONGEST_FIRST_VALUE = 4096
@@ -48,7 +48,7 @@ def _element(head: bytes, start: int, order: str) -> tuple[int, int, int] | None
         return None
     group, element = struct.unpack_from(order + "HH", head, start)
     representation = head[start + 4 : start + 6]
-    if representation in _VALUE_REPRESENTATIONS:
+    if representation in VALUE_REPRESENTATIONS:
         if representation in (b"OB", b"OW", b"SQ", b"UN", b"UT", b"UC", b"UR"):
             length, size = struct.unpack_from(order + "I", head, start + 8)[0], 12
         else:

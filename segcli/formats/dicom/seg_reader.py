@@ -26,6 +26,7 @@ from segcli.formats.dicom.stack import along_normal
 from segcli.formats.dicom.terms import label_value
 from segcli.formats.interface import MaskRequest
 from segcli.image import Geometry, Json, LabelMap
+from segcli.regular_file import open_regular
 from segcli.settings import PredictSettings
 
 _LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -101,7 +102,8 @@ def _same_place(position: tuple[float, float, float] | None, case: Case, index: 
 
 def _frames(path: Path) -> tuple[Dataset, list[_Frame]]:
     try:
-        seg = dcmread(path)
+        with open_regular(path) as stream:
+            seg = dcmread(stream)
         pixels = _unpacked(seg)
         groups = [_frame(seg, own, pixels[index]) for index, own in enumerate(seg.PerFrameFunctionalGroupsSequence)]
     except CaseError:

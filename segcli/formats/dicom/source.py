@@ -17,6 +17,7 @@ from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.carried import CARRIED, EMPTY_IF_ABSENT
 from segcli.formats.dicom.data_set import open_header
 from segcli.formats.dicom.dates import UNKNOWN, content_date
+from segcli.regular_file import open_regular
 
 _DATES = ("ContentDate", "ContentTime", "AcquisitionDate", "AcquisitionTime", "SeriesDate", "SeriesTime")
 _NEEDED = (*CARRIED, *_DATES, "AcquisitionDateTime", "SeriesNumber", "PatientOrientation", "SpecificCharacterSet")
@@ -52,11 +53,11 @@ class Source:
 
 def read_source(files: Sequence[Path]) -> Source:
     """Read the headers of a case's files; the first stands for the patient and the study."""
-    with files[0].open("rb") as stream:
+    with open_regular(files[0]) as stream:
         header = open_header(stream, _TAGS).data_set
     lossy, ratios, methods = False, dict[str, None](), dict[str, None]()
     for path in files:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             opened = open_header(stream, _LOSSY_TAGS)
         lossy |= values.text(opened.data_set, "LossyImageCompression") == "01" or opened.syntax in kinds.LOSSY
         ratios |= dict.fromkeys(_each(opened.data_set, "LossyImageCompressionRatio"))
