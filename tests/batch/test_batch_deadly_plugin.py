@@ -18,8 +18,8 @@ from PIL import Image
 from segcli.model_folder import save_model_folder
 
 
-@pytest.mark.parametrize(("deed", "codes"), [("exit", [9, 9, 1]), ("sleep", [70, 70, 1])])
-def test_nine_of_ten_are_done_after_three_runs(tmp_path: Path, deed: str, codes: list[int]) -> None:
+@pytest.mark.parametrize(("deed", "codes"), [("exit", [9, 9, 9, 1]), ("sleep", [70, 70, 70, 1])])
+def test_nine_of_ten_are_done_though_one_ends_three_runs(tmp_path: Path, deed: str, codes: list[int]) -> None:
     deadly_plugin.install(tmp_path / "site")
     card = dataclasses.replace(deadly_plugin.plugin.example(), plugin_options={"deed": deed})
     save_model_folder(tmp_path / "model", card, deadly_plugin.plugin.build(card).state_dict())
