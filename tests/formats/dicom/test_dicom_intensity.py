@@ -40,7 +40,14 @@ def test_polarity_turns_about_the_stored_range() -> None:
 
 @pytest.mark.parametrize(
     ("modality", "rescaled", "turned"),
-    [("CR", True, True), ("CT", False, False), ("MR", False, True), ("MR", True, False)],
+    [
+        ("CR", True, True),
+        ("CT", False, False),
+        ("PT", False, False),
+        ("NM", False, False),
+        ("MR", False, True),
+        ("MR", True, False),
+    ],
 )
 def test_polarity_of_quantities_is_display_only(modality: str, rescaled: bool, turned: bool) -> None:
     header = Dataset()
