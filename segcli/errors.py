@@ -20,6 +20,8 @@ A message is one line: what is wrong, where, what to do next. It never holds a v
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class SegcliError(Exception):
     """Base of all errors raised on purpose. ``str(error)`` is one line for a user."""
@@ -75,13 +77,20 @@ class SkippedCase(SegcliError):  # noqa: N818 - not an error: the case is left o
     exit_code = 0
 
 
-def one_line(error: BaseException, most: int = 200) -> str:
+ERRORS: Mapping[str, type[SegcliError]] = {
+    name: value for name, value in vars().items() if isinstance(value, type) and issubclass(value, SegcliError)
+}
+"""By name, to raise them again in another process."""
+
+
+def one_line(error: BaseException, most: int = 200, *, last: bool = False) -> str:
     """The first line with words in a stranger's error, without escape codes; the name of its class if there is none.
 
     For errors of plugins and exported files: nothing their text does gets out, not even ``sys.exit`` in ``__str__``.
+    ``last``: the last such line, where torch puts what happened, after a traceback.
     """
     try:
-        lines = ("".join(filter(str.isprintable, line)).strip() for line in str.__str__(str(error)).splitlines())
-        return next(filter(None, lines))[:most]
+        lines = ["".join(filter(str.isprintable, line)).strip() for line in str.__str__(str(error)).splitlines()]
+        return next(filter(None, reversed(lines) if last else lines))[:most]
     except BaseException:  # noqa: BLE001 - no text, or one that fails
         return type(error).__name__

@@ -15,6 +15,10 @@ DicomSeg: TypeAlias = Literal["binary", "labelmap"]
 PngMask: TypeAlias = Literal["palette", "grey"]
 
 
+MOST_TILES = 2**16
+"""Of a batch."""
+
+
 @dataclass(frozen=True)
 class PredictSettings:
     """Options of one run.

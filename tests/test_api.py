@@ -347,6 +347,7 @@ def test_predict_says_nothing_and_runs_where_no_signal_handler_can_be_set(
         ({"gate": True}, "gate=True"),
         ({"precision": "float64"}, "precision='float64'"),
         ({"batch": 0}, "batch=0"),
+        ({"batch": 2**16 + 1}, "batch=65537"),
         ({"batch": True}, "batch=True"),
         ({"strict": "yes"}, "strict='yes'"),
         ({"memory": "2G"}, "memory='2G'"),

@@ -64,7 +64,8 @@ class OnnxProgram:
         try:
             session = onnxruntime.InferenceSession(self._data, options, providers=[chosen])
         except Exception as error:
-            raise RuntimeError(f"onnxruntime cannot open the file: {str(error).splitlines()[0][:200]}") from error
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RuntimeError(f"onnxruntime cannot open the file: {first[:200]}") from error
         if session.get_providers()[0] != provider:
             raise RuntimeError(f"onnxruntime did not start its {provider}: its CUDA libraries may be missing")
         return session

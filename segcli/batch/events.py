@@ -11,6 +11,7 @@ from segcli.image import Json
 from segcli.outcome import Outcome
 from segcli.reporting.checking import Check, checker
 from segcli.reporting.content import RunFacts, load_schema
+from segcli.settings import MOST_TILES
 
 SCHEMA = 1
 LONGEST = 64 * 2**20
@@ -26,7 +27,7 @@ _STAT = {
 }
 _CHOSEN = {
     "precision": {"enum": ["float32", "bfloat16", "float16"]},
-    "batch": {"type": "integer", "minimum": 1, "maximum": 2**16},
+    "batch": {"type": "integer", "minimum": 1, "maximum": MOST_TILES},
     "device": {"type": "string"},
     "made_for": _HASH,
 }

@@ -95,11 +95,13 @@ def read_manifest(path: Path) -> History:
         raise not_ours(path, error) from error
     with stream:
         for number, line in enumerate(lines_of(stream), 1):
+            if torn:  # a crash cuts the last line short and no other: what is lost here may be a change of the model
+                raise UsageError(f"{path}: line {number - 1} is damaged; {WAY_OUT}")
             try:
                 event = parsed(line)
             except ValueError:
-                torn = torn or line.strip()
-                continue  # the line a crash cut short; every whole line was fsynced before the next began
+                torn = line
+                continue  # every whole line was fsynced before the next began
             word = kind_of(event)
             if word is None and history.fingerprint is None:
                 raise _foreign(path)
@@ -110,8 +112,10 @@ def read_manifest(path: Path) -> History:
                 at = f" at {where}" if where else ""
                 raise UsageError(f"{path}: line {number} is not as segcli wrote it{at}; {WAY_OUT}")
             history.take(event)
-    if history.fingerprint is None and not MANIFEST_START.startswith(torn[: len(MANIFEST_START)]):
+    if history.fingerprint is None and not MANIFEST_START.startswith(torn.strip()[: len(MANIFEST_START)]):
         raise _foreign(path)  # a stranger's file, and not our first line cut short
+    if torn.endswith(b"\n"):
+        raise UsageError(f"{path}: its last line is damaged; {WAY_OUT}")
     return history
 
 

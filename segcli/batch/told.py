@@ -65,7 +65,7 @@ class Told:
         self.outcomes: list[Outcome] = []
         self.jobs: list[Job] = []
         self.found = 0
-        self._sizes: dict[str, int | None] = {}
+        self._written: dict[str, tuple[int, int, int] | None] = {}
 
     def planned(self, jobs: list[Job], found: int) -> None:
         """The scan is over."""
@@ -76,7 +76,7 @@ class Told:
     def told(self, outcome: Outcome) -> None:
         """One more case has an outcome."""
         self.outcomes.append(outcome)
-        self._sizes[outcome.id] = self._size(outcome)
+        self._written[outcome.id] = self._on_disk(outcome)
         self._listener.told(outcome)
 
     def report(self, ended: int | None, message: str | None) -> Report:
@@ -106,8 +106,8 @@ class Told:
         for number, outcome in enumerate(self.outcomes):
             if outcome.status not in ("done", "empty", "unchanged"):
                 continue
-            size = self._size(outcome)
-            if size is None or size != self._sizes[outcome.id]:
+            there = self._on_disk(outcome)
+            if there is None or there != self._written[outcome.id]:
                 lost = Outcome(
                     outcome.id, outcome.name, "failed", outcome.format, GONE, "WriteError", outcome.output,
                     outcome.shape, outcome.spacing, outcome.orientation, warnings=outcome.warnings,
@@ -117,11 +117,12 @@ class Told:
                     self._books.manifest.outcome(lost)
                 self._listener.told(lost)
 
-    def _size(self, outcome: Outcome) -> int | None:
+    def _on_disk(self, outcome: Outcome) -> tuple[int, int, int] | None:
+        """Size, time of writing and inode of the mask, which no reader of it changes; None if there is no such file."""
         if outcome.output is None:
             return None
         try:
             found = os.lstat(self._books.output / outcome.output)
         except OSError:
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return (found.st_size, found.st_mtime_ns, found.st_ino) if stat.S_ISREG(found.st_mode) else None

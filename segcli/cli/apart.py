@@ -18,9 +18,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from segcli import errors
 from segcli.catalog import load_catalog
-from segcli.errors import ModelError, SegcliError, one_line
+from segcli.errors import ERRORS, ModelError, SegcliError, one_line
 
 MOST_PRINTED = 4096
 
@@ -40,7 +39,7 @@ def apart(task: str, seconds: float, **arguments: Any) -> Any:
         told = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in told:
         kind, text = told["error"]
-        raise getattr(errors, kind)(text)
+        raise ERRORS.get(kind, ModelError)(text)
     return told["result"]
 
 

@@ -8,12 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from segcli.settings import PredictSettings
+from segcli.settings import MOST_TILES, PredictSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MOST_TILES = 2**16
-"""Of a batch."""
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from segcli.catalog import Catalog, CatalogEntry, resolve_folder
 from segcli.contract import ModelCard
-from segcli.errors import ModelError
+from segcli.errors import ModelError, one_line
 from segcli.model_folder import ModelFolder, load_model_folder, load_weights
 
 
@@ -45,6 +45,5 @@ def load_model(name_or_folder: str, catalog: Catalog) -> LoadedModel:
     try:
         network.load_state_dict(load_weights(folder), strict=True)
     except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise ModelError(f"{folder.path}: the weights do not fit the network: {first[:200]}") from error
+        raise ModelError(f"{folder.path}: the weights do not fit the network: {one_line(error, last=True)}") from error
     return LoadedModel(card, network.eval(), folder, plugin, (*catalog.notes, *notes))

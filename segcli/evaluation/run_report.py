@@ -7,53 +7,44 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from segcli.evaluation.align import MOST_SLICES
 from segcli.evaluation.pairs import MaskPair
 from segcli.regular_file import read_regular
 
-T = TypeVar("T")
 _ID = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """By output path: slices of each image, and its case id. ``gated``: share of tiles gated."""
+    """By the path of a mask: slices of its image, and its case id. ``gated``: share of tiles gated."""
 
-    slices: Mapping[str, int]
-    ids: Mapping[str, str]
+    slices: Mapping[Path, int]
+    ids: Mapping[Path, str]
     gated: float | None
 
     def slices_of(self, pair: MaskPair) -> int | None:
         """Number of slices of the image; None if no report names the mask."""
-        return _of(self.slices, pair)
+        return None if pair.prediction is None else self.slices.get(pair.prediction.path)
 
     def id_of(self, pair: MaskPair) -> str | None:
         """The case's id, as predict's log and report have it; None if no report names the mask."""
-        return _of(self.ids, pair)
-
-
-def _of(known: Mapping[str, T], pair: MaskPair) -> T | None:
-    if pair.prediction is None:
-        return None
-    name = str(pair.prediction.path)
-    return next((value for output, value in known.items() if name.endswith("/" + output)), None)
+        return None if pair.prediction is None else self.ids.get(pair.prediction.path)
 
 
 def run_report(folder: Path) -> RunReport:
     """The ``report*.json`` in ``folder``; what is no such report is passed over."""
-    slices: dict[str, int] = {}
-    ids: dict[str, str] = {}
+    slices: dict[Path, int] = {}
+    ids: dict[Path, str] = {}
     tiles = gated = 0
     for path in sorted(folder.glob("report*.json")) if folder.is_dir() else []:
         try:
             for case in json.loads(read_regular(path))["cases"]:
                 output, shape, identifier = case.get("output"), case.get("shape"), str(case.get("id"))
                 if output and shape and 0 < int(shape[0]) <= MOST_SLICES:
-                    slices[str(output)] = int(shape[0])
+                    slices[folder / str(output)] = int(shape[0])
                 if output and _ID.fullmatch(identifier):
-                    ids[str(output)] = identifier
+                    ids[folder / str(output)] = identifier
                 tiles += int(case.get("tiles", 0))
                 gated += int(case.get("tiles_gated", 0))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError):

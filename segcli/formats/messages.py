@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli import errors
-from segcli.errors import SegcliError, UnreadableError
+from segcli.errors import ERRORS, SegcliError, UnreadableError
 from segcli.formats.decoding import HUNGRY, OUT_OF_DESCRIPTORS, TOO_MANY_FILES
 from segcli.formats.interface import Description, OpenBands, ReadRequest
 from segcli.formats.pixel_memory import PixelMemory
@@ -18,11 +17,6 @@ from segcli.image import Geometry, Image, Json, LabelMap
 from segcli.regular_file import NotRegularError
 
 _LONGEST_MESSAGE = 500
-
-ERRORS: dict[str, type[SegcliError]] = {
-    name: value for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, SegcliError)
-}
-"""The errors that keep class and text on their way; of any other exception only the class's name is told."""
 
 _PLAIN: tuple[tuple[type[Exception], str], ...] = (
     (MemoryError, f"{HUNGRY}: export it again, or convert it to a smaller one"),

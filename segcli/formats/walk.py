@@ -19,7 +19,7 @@ from typing import Literal
 from segcli.errors import UsageError
 from segcli.regular_file import open_regular
 
-_MANIFEST = re.compile(r"manifest(-\d+-of-\d+)?\.jsonl")
+_MANIFEST = re.compile(r"manifest(-\d+-of-\d+)?\.jsonl(\.bad-\d+)?")  # --rebuild sets a manifest aside
 MANIFEST_START = b'{"segcli_manifest"'
 """How every manifest of segcli begins; other programs keep files of that name too."""
 

@@ -27,11 +27,6 @@ class Split:
     test: tuple[str, ...]
 
 
-def group_by_case(names: Iterable[str]) -> dict[str, str]:
-    """Every case a group of its own."""
-    return {name: name for name in names}
-
-
 def group_by_folder(names: Iterable[str]) -> dict[str, str]:
     """Cases below one folder of the data set are one group, for it may be a patient's; any other is one by itself.
 
@@ -63,7 +58,7 @@ def groups_from_file(names: Sequence[str], path: Path) -> dict[str, str]:
     try:
         text = read_regular(path).decode("utf-8-sig")
         listed = _json_groups(text) if path.suffix.lower() == ".json" else _csv_groups(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or error
         raise UsageError(f"--groups {path}: cannot be read as case,group lines or a JSON object: {why}") from error
     missing = [name for name in names if name not in listed]
@@ -110,18 +105,23 @@ def _natural(text: str) -> tuple[int, int, str]:
 
 
 def _json_groups(text: str) -> Mapping[str, str]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
+    value = json.loads(text, object_pairs_hook=tuple)  # an object of JSON may hold a name twice
+    if not isinstance(value, tuple):
         raise ValueError("it must hold one JSON object")
-    return {_composed(str(case)): str(group) for case, group in value.items()}
+    return _once((str(case), str(group)) for case, group in value)
 
 
 def _csv_groups(text: str) -> Mapping[str, str]:
     rows = [row for row in csv.reader(text.splitlines()) if row]
     if any(len(row) != 2 for row in rows):
         raise ValueError("every line must be case,group")
+    return _once((case.strip(), group.strip()) for case, group in rows)
+
+
+def _once(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """Case → group. Raises ValueError for a case in two groups: its patient would be in two parts of the data."""
     listed: dict[str, str] = {}
-    for case, group in rows:
-        if listed.setdefault(_composed(case.strip()), group.strip()) != group.strip():
-            raise ValueError(f"the case {case.strip()} is listed twice, in different groups")
+    for case, group in pairs:
+        if listed.setdefault(_composed(case), group) != group:
+            raise ValueError(f"the case {case} is listed twice, in different groups")
     return listed

@@ -113,7 +113,7 @@ def _open(plugin: CatalogEntry, card: ModelCard, state: Mapping[str, Tensor], fi
         network: nn.Module = plugin.build(card)
         network.load_state_dict(dict(state), strict=True)
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{file} cannot be opened: {_last(error)}") from error
+        raise ModelError(f"{file} cannot be opened: {one_line(error, last=True)}") from error
     return network.eval()
 
 
@@ -129,7 +129,7 @@ def _run(network: nn.Module, x: Tensor) -> Tensor | str:
     try:
         result: Tensor = network(x)
     except Exception as error:  # noqa: BLE001 - the file is a stranger's program
-        return _last(error)
+        return one_line(error, last=True)
     return result
 
 
@@ -176,9 +176,3 @@ def _sizes(network: nn.Module, card: ModelCard) -> dict[str, Any]:
             return {"multiple": multiple, "offset": offsets.pop()}
         multiple *= 2
     return {"fixed": True}
-
-
-def _last(error: Exception) -> str:
-    """torch puts what happened into the last line, after a traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:200]

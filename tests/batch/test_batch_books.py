@@ -97,6 +97,41 @@ def test_a_folder_called_as_a_book_fails_its_cases_alone(predict: Predict, pictu
     assert cases["a.png"]["status"] == "done"
 
 
+def test_a_mask_that_is_overwritten_during_the_run_is_not_done(
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = EngineHost.progress
+
+    def overwrite(self: EngineHost, key: Any, done: int, total: int) -> None:
+        path = tmp_path / "out/a.png"
+        if key.job.case.name == "sub/c.png" and path.exists() and done:
+            path.write_bytes(bytes(path.stat().st_size))
+        progress(self, key, done, total)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EngineHost, "progress", overwrite)
+        assert predict("--batch", "1") == 1
+    assert cases_of(tmp_path / "out")["a.png"]["status"] == "failed"
+
+
+@pytest.mark.parametrize("damage", [b"{torn", b'{"outcome": {"id": ', b"\0\0\0"])
+def test_a_line_lost_in_the_middle_of_a_manifest_is_not_passed_over(
+    predict: Predict, tmp_path: Path, damage: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may have said that another model began; only the last line is cut short by a crash."""
+    predict()
+    path = tmp_path / "out/manifest.jsonl"
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for number in (1, len(lines) - 1):
+        path.write_bytes(b"".join([*lines[:number], damage + b"\n", *lines[number:]]))
+        capsys.readouterr()
+        assert predict() == 2
+        assert "is damaged" in (line := one_line(capsys)) and "--rebuild" in line
+    path.write_bytes(whole + damage)
+    assert predict() == 0
+
+
 @pytest.mark.parametrize(("victim", "code"), [("a.png", 1), ("", 70), ("manifest.jsonl", 70)])
 def test_what_vanishes_during_the_run_is_not_done(
     predict: Predict, tmp_path: Path, victim: str, code: int, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,9 @@ import pytest
 from segcli.cli.main import run
 from segcli.errors import UnsupportedError
 from segcli.evaluation.align import align
-from segcli.formats.mask_files import key_of
+from segcli.evaluation.pairs import MaskPair
+from segcli.evaluation.run_report import run_report
+from segcli.formats.mask_files import MaskFile, key_of
 from segcli.image import Geometry, LabelMap
 
 
@@ -251,11 +253,22 @@ def test_an_accent_is_one_letter_however_it_is_put_together(folders: Path, capsy
 
 
 def test_a_report_that_announces_a_billion_slices_is_not_believed(folders: Path) -> None:
-    from segcli.evaluation.run_report import run_report  # noqa: PLC0415
-
     cases = [{"output": "a.dcm", "shape": [10**9, 8, 8]}, {"output": "b.dcm", "shape": [7, 8, 8]}]
     (folders / "with/report.json").write_text(json.dumps({"cases": cases}))
-    assert dict(run_report(folders / "with").slices) == {"b.dcm": 7}
+    assert dict(run_report(folders / "with").slices) == {folders / "with/b.dcm": 7}
     near_and_far = seg(["a", "b", "c"], [0.0, 0.002, 5000.0], 1)
     (found,) = align([near_and_far], [near_and_far])
     assert len(found.predicted) == 3
+
+
+def test_masks_of_one_name_in_two_folders_are_two_cases(tmp_path: Path) -> None:
+    cases = [
+        {"output": "a.png", "id": "a" * 12, "shape": [1, 8, 8]},
+        {"output": "b/a.png", "id": "b" * 12, "shape": [2, 8, 8]},
+    ]
+    (tmp_path / "report.json").write_text(json.dumps({"cases": cases}))
+    report = run_report(tmp_path)
+    for output, identifier, slices in (("b/a.png", "b" * 12, 2), ("a.png", "a" * 12, 1)):
+        mask = MaskFile("png", tmp_path / output, output)
+        pair = MaskPair(output, mask, mask)
+        assert (report.id_of(pair), report.slices_of(pair)) == (identifier, slices)

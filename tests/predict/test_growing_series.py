@@ -113,3 +113,16 @@ def test_number_and_description_of_a_series_are_for_a_terminal_alone(tmp_path: P
     assert re.search(r'series 7 "T1 .*prage"', shown) and "\x1b[31m" not in shown
     piped = inspected(tmp_path / "in", terminal=False)
     assert "prage" not in piped and "series 7" not in piped
+
+
+def test_a_damaged_earlier_mask_is_replaced_all_the_same(predict: Predict, tmp_path: Path) -> None:
+    images = slices(5)
+    save(images[:4], tmp_path / "in/ct")
+    predict()
+    (path,) = (tmp_path / "out").rglob("SEG_*.dcm")
+    data = path.read_bytes()
+    at = data.index(b"\x08\x00\x15\x11SQ")  # Referenced Series Sequence
+    path.write_bytes(data[: at + 8] + b"\x40\0\0\0" + data[at + 12 : at + 60])
+    save(images, tmp_path / "in/ct")
+    predict()
+    assert len(dcmread(path).ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 5

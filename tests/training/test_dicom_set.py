@@ -18,7 +18,7 @@ from segcli.image import LabelMap
 from segcli.settings import PredictSettings
 from segcli.training.layout import read_layout
 from segcli.training.source import read_all
-from segcli.training.splitting import group_by_case
+from segcli.training.splitting import group_by_folder
 
 SERIES = Path(__file__).parents[2] / "sample_data/mr_series"
 CARD = ModelCard(
@@ -47,7 +47,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]
 
 def test_frames_go_where_their_images_lie(dataset: tuple[Path, np.ndarray]) -> None:
     folder, labels = dataset
-    (example,), layout = read_all(read_layout(folder), None, group_by_case)
+    (example,), layout = read_all(read_layout(folder), None, group_by_folder)
     np.testing.assert_array_equal(example.labels[0], labels)
     assert example.parts[0].shape == (5, 1, *labels.shape[1:])
     assert (example.modality, layout.channels) == ("MR", ("image",))
@@ -59,7 +59,7 @@ def test_a_seg_of_images_that_are_not_there_is_refused(dataset: tuple[Path, np.n
     images = sorted((tmp_path / "set/images/case1").glob("*.dcm"))
     images[3].unlink()  # one of the two images that the SEG has frames of
     with pytest.raises(UsageError, match=r"^case1: its DICOM SEG has a frame of an image that is not in the folder$"):
-        read_all(layout, None, group_by_case)
+        read_all(layout, None, group_by_folder)
     images[1].unlink()  # and the other: now the SEG belongs to nothing that is there
     with pytest.raises(UsageError, match=r"^an image without a mask: case1 of "):
-        read_all(layout, None, group_by_case)
+        read_all(layout, None, group_by_folder)

@@ -15,16 +15,16 @@ from segcli.training.examples import Example, label_values
 from segcli.training.layout import read_layout
 from segcli.training.options import CardOptions
 from segcli.training.source import read_all
-from segcli.training.splitting import group_by_case
+from segcli.training.splitting import group_by_folder
 
 
 def read(folder: Path) -> list[Example]:
-    return read_all(read_layout(folder), None, group_by_case)[0]
+    return read_all(read_layout(folder), None, group_by_folder)[0]
 
 
 def test_an_nnunet_set_is_read_as_it_was_written(tmp_path: Path) -> None:
     layout = read_layout(nnunet_set(tmp_path / "set", 2))
-    examples, layout = read_all(layout, None, group_by_case)
+    examples, layout = read_all(layout, None, group_by_folder)
     assert [example.name for example in examples] == ["c_001", "c_002"]
     image, labels = stack(2)
     np.testing.assert_array_equal(examples[1].parts[0].pixels[:, 0], image)
@@ -39,7 +39,7 @@ def test_two_channels_are_one_image(tmp_path: Path) -> None:
 
 
 def test_the_card_says_what_the_headers_say(tmp_path: Path) -> None:
-    examples, layout = read_all(read_layout(nnunet_set(tmp_path / "set", 2)), None, group_by_case)
+    examples, layout = read_all(read_layout(nnunet_set(tmp_path / "set", 2)), None, group_by_folder)
     card = derive_card(examples, (1, 2), layout, CardOptions(), "unet")
     assert (card.orientation, card.spacing) == ("LPS", (0.9, 0.8))
     assert (card.tile, card.channels, card.modality) == ((16, 32), ("T1",), "MR")
@@ -52,7 +52,7 @@ def test_the_card_says_what_the_headers_say(tmp_path: Path) -> None:
 
 
 def test_ct_gets_a_window_of_what_lies_under_the_masks(tmp_path: Path) -> None:
-    examples, layout = read_all(read_layout(nnunet_set(tmp_path / "set", 1)), None, group_by_case)
+    examples, layout = read_all(read_layout(nnunet_set(tmp_path / "set", 1)), None, group_by_folder)
     intensity = derive_card(examples, (1, 2), layout, CardOptions(modality="CT"), "unet").intensity
     under = examples[0].parts[0].pixels[:, 0][examples[0].labels[0] > 0]
     assert intensity.kind == "window"
@@ -61,7 +61,7 @@ def test_ct_gets_a_window_of_what_lies_under_the_masks(tmp_path: Path) -> None:
 
 
 def test_options_override_the_card(tmp_path: Path) -> None:
-    examples, layout = read_all(read_layout(nnunet_set(tmp_path / "set", 1)), None, group_by_case)
+    examples, layout = read_all(read_layout(nnunet_set(tmp_path / "set", 1)), None, group_by_folder)
     options = CardOptions(tile=(32, 32), spacing=(1.0, 1.0), orientation="LIP", intensity="percentile:1,99", name="x")
     card = derive_card(examples, (1, 2), layout, options, "unet")
     assert (card.tile, card.spacing, card.orientation, card.name) == ((32, 32), (1.0, 1.0), "LIP", "x")
@@ -76,7 +76,7 @@ def test_png_pairs_of_grey_saved_as_colour_are_grey(tmp_path: Path) -> None:
 
     for path in (folder / "images").iterdir():
         Image.open(path).convert("RGB").save(path)
-    examples, layout = read_all(read_layout(folder), None, group_by_case)
+    examples, layout = read_all(read_layout(folder), None, group_by_folder)
     assert layout.channels == ("image",)
     assert examples[0].parts[0].shape[1] == 1
     assert label_values(examples, None) == (255,)

@@ -47,6 +47,26 @@ def test_a_file_lists_every_case(tmp_path: Path, name: str, text: str) -> None:
         groups_from_file(["a", "d"], tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("g.csv", "a,p1\na,p3\n"),
+        ("g.json", '{"a": "p1", "b": "p2", "a": "p3"}'),
+        ("g.json", '{"caf\u00e9": "p1", "cafe\u0301": "p3"}'),
+    ],
+)
+def test_a_case_in_two_groups_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="listed twice"):
+        groups_from_file(["a"], tmp_path / name)
+
+
+def test_a_file_of_brackets_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "g.json").write_text("[" * 100_000)
+    with pytest.raises(UsageError, match="cannot be read"):
+        groups_from_file(["a"], tmp_path / "g.json")
+
+
 @pytest.mark.parametrize("text", ["a;1\n", "a,1,2\n"])
 def test_another_kind_of_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "g.csv").write_text(text)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from segcli.case import Case
 from segcli.regular_file import open_regular
@@ -24,13 +23,14 @@ def replaced(earlier: Path, case: Case) -> str | None:
     try:
         with open_regular(earlier, follow_links=False) as stream:
             seg = dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS)
-    except (OSError, InvalidDicomError):
+            used, uid, comments = _instances(seg), str(seg.SOPInstanceUID), str(seg.get("ImageComments", ""))
+    except Exception:  # noqa: BLE001 - pydicom raises many kinds on a damaged file, which is replaced or refused later
         return None
-    used, there = _instances(seg), {instance[1] for instance in case.details["instances"]}
+    there = {instance[1] for instance in case.details["instances"]}
     if used == there:
-        passed_on = _REPLACES.search(str(seg.get("ImageComments", "")))
+        passed_on = _REPLACES.search(comments)
         return None if passed_on is None else passed_on[0]
-    return f"Replaces SEG {seg.get('SOPInstanceUID', '')}, made from {len(used & there)} of {len(there)} images."
+    return f"Replaces SEG {uid}, made from {len(used & there)} of {len(there)} images."
 
 
 def _instances(seg: Dataset) -> set[str]:

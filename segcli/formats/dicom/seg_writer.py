@@ -169,7 +169,7 @@ def _series_description(request: MaskRequest) -> str:
     """Model, what it is not for, and what it looks for; nothing of the patient's."""
     card = request.card
     found = ", ".join(label.name for label in card.labels)
-    return plain(f"{_flag(request)}{card.name} {card.version} (not for diagnosis): {found}", "Not for diagnosis")
+    return plain(f"{_flag(request)}Not for diagnosis: {card.name} {card.version}: {found}", "Not for diagnosis")
 
 
 def _flag(request: MaskRequest) -> str:

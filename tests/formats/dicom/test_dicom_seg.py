@@ -73,7 +73,7 @@ def test_modules(case: Case, tmp_path: Path) -> None:
     assert seg.file_meta.ImplementationVersionName.startswith("SEGCLI")
     assert seg.file_meta.ImplementationClassUID.startswith("2.25.")
     assert "toy threshold" in seg.SeriesDescription and "core" in seg.SeriesDescription  # model and target
-    assert "(not for diagnosis)" in seg.SeriesDescription and "Phantom" not in seg.SeriesDescription
+    assert seg.SeriesDescription.startswith("Not for diagnosis: ") and "Phantom" not in seg.SeriesDescription
     assert seg.ContentDescription.startswith("Made by software, not for diagnosis")
     listed = seg.ReferencedSeriesSequence[0]
     assert listed.SeriesInstanceUID == source.SeriesInstanceUID
