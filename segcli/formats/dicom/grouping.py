@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import filecmp
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,12 +15,15 @@ from segcli.formats.dicom.conflicts import TWICE, Conflicts, Record, conflicts_o
 from segcli.formats.dicom.selection import matches
 from segcli.formats.dicom.split import Frame, Stack, frames_of, stacks_of
 from segcli.formats.dicom.uids import case_id
+from segcli.regular_file import open_regular
 
 _OVERRIDING = frozenset({"imagetype", "sopclassuid"})
 """``--select`` on one of these takes image types that are left out otherwise."""
 
 _MAIN_STACK = 5
 """A series with this many parallel slices has a main orientation; single images askew to it are scouts."""
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class _Sorter:
             original = first.setdefault(entry[1]["sop"], entry)
             if original is entry:
                 continue
-            same = filecmp.cmp(original[0], entry[0], shallow=False)
+            same = _same_bytes(original[0], entry[0])
             (copies if same else differing).append(entry)
         for copy in copies:
             self._leave([copy], "skipped", "a copy of an instance that is used already")
@@ -160,6 +163,20 @@ class _Sorter:
                 format="dicom",
             )
         )
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    """False also where one of them can no longer be read."""
+    try:
+        with open_regular(one) as first, open_regular(other) as second:
+            if os.fstat(first.fileno()).st_size != os.fstat(second.fileno()).st_size:
+                return False
+            while (block := first.read(_BLOCK)) == second.read(_BLOCK):
+                if not block:
+                    return True
+    except OSError:
+        pass
+    return False
 
 
 def _record_of(frame: Frame) -> Record:

@@ -24,6 +24,7 @@ from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.space import NO_SPACING, is_in_space
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import InputFiles, ReadRequest, ReadResult
+from segcli.formats.limits import check_slices
 from segcli.image import Geometry, Image
 
 _KEYWORDS = (
@@ -53,6 +54,7 @@ def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
     """
     _check_policy(case, request)
     slices, rows, columns = len(case.details["slices"]), case.details["rows"], case.details["columns"]
+    check_slices(slices, sum(path.stat().st_size for path in case.files), request.max_pixels)
     if slices * rows * columns > request.max_pixels:
         raise UnsupportedError(f"{slices} x {rows} x {columns} pixels are more than --max-pixels {request.max_pixels}")
     memory_limit.allow_pixels(slices * rows * columns, 1, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from segcli.image import Json
 
 SAME_DIRECTION = 1e-4
 """By how much direction cosines of one stack may differ."""
+
+_CELL = 4 * SAME_DIRECTION
 
 
 @dataclass(frozen=True)
@@ -133,15 +136,25 @@ def _without_position(part: tuple[str, ...], frames: Sequence[Frame]) -> list[St
 def _parallel(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
     """Frames by orientation; each orientation as text of its cosines to five decimals."""
     groups: list[tuple[NDArray[np.float64], list[Frame]]] = []
+    cells: dict[tuple[float, ...], list[int]] = {}  # numbers of groups, so that each frame meets its neighbours only
     for frame in sorted(frames, key=lambda frame: frame.plane["o"]):
         cosines = np.asarray(frame.plane["o"])
-        for representative, members in groups:
-            if np.abs(cosines - representative).max() <= SAME_DIRECTION:
-                members.append(frame)
+        near = sorted(number for cell in _cells(cosines, SAME_DIRECTION) for number in cells.get(cell, ()))
+        for number in near:
+            if np.abs(cosines - groups[number][0]).max() <= SAME_DIRECTION:
+                groups[number][1].append(frame)
                 break
         else:
+            (own,) = _cells(cosines, 0)
+            cells.setdefault(own, []).append(len(groups))
             groups.append((cosines, [frame]))
     return [("\\".join(f"{value + 0.0:.5f}" for value in cosines.round(5)), members) for cosines, members in groups]
+
+
+def _cells(cosines: NDArray[np.float64], reach: float) -> list[tuple[float, ...]]:
+    """The cells of a grid within ``reach`` of a point; 0 and 1, the usual cosines, lie in the middle of theirs."""
+    low, high = (np.floor((cosines + side) / _CELL + 0.5).tolist() for side in (-reach, reach))
+    return list(itertools.product(*({one, other} for one, other in zip(low, high, strict=True))))
 
 
 def _rescaling(frame: Frame) -> tuple[bool, ...]:

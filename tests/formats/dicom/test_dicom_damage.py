@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
 )
 
-from segcli.errors import UnreadableError
+from segcli.errors import UnreadableError, UnsupportedError
 
 Encoder = Callable[[NDArray[np.uint16]], bytes]
 
@@ -136,6 +138,47 @@ def test_deflated_data_without_their_end_are_refused(tmp_path: Path) -> None:
     path.write_bytes(data[:-8])
     with pytest.raises(UnreadableError, match=r"deflated|cut short"):
         making.read(case)
+
+
+def test_deflated_data_whose_elements_are_all_there_but_not_their_end(tmp_path: Path) -> None:
+    """What was cut off may have said more: the stream itself must come to its end."""
+    (image,) = making.stack(making.phantom(1, 64, 64))
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = making.save(image, tmp_path / "a")
+    case = making.scan(tmp_path).case
+    data = path.read_bytes()
+    start = 144 + int.from_bytes(data[140:144], "little")
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = packer.compress(zlib.decompress(data[start:], -zlib.MAX_WBITS)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    path.write_bytes(data[:start] + body)
+    with pytest.raises(UnreadableError, match="without its end"):
+        making.read(case)
+
+
+def test_a_jpeg_of_which_libjpeg_only_warns_fails_the_slice(tmp_path: Path) -> None:
+    values = (noisy() >> 4).astype(np.uint8)
+    stream = bytes(imagecodecs.jpeg8_encode(values, level=90))
+    broken = stream[: len(stream) * 3 // 4] + stream[-2:]  # a quarter of the image, but its end mark is there
+    assert imagecodecs.jpeg8_decode(broken).shape == values.shape
+    for name, data in (("intact", stream), ("broken", broken)):
+        image = image_of(data, JPEGBaseline8Bit, values)
+        image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+        making.save(image, tmp_path / name / "a")
+    assert making.read(making.scan(tmp_path / "intact").case).pixels.shape[2:] == values.shape
+    with pytest.raises(UnreadableError, match="compressed frame"):
+        making.read(making.scan(tmp_path / "broken").case)
+
+
+def test_more_frames_than_their_bytes_pay_for_are_refused_by_the_reader(tmp_path: Path) -> None:
+    """Each would cost a tile of the network; --max-pixels lets them pass."""
+    (image,) = making.stack(making.phantom(1))
+    image.Rows, image.Columns, image.NumberOfFrames = 4, 4, 3_000
+    image.PixelData = bytes(4 * 4 * 2 * 3_000)
+    making.save(image, tmp_path / "a")
+    case = making.scan(tmp_path).case
+    with pytest.raises(UnsupportedError, match=r"3,000 slices .* --max-pixels 750000000"):
+        making.read(case)
+    assert making.read(case, max_pixels=750_000_000).shape[0] == 3_000
 
 
 def test_a_file_that_ends_inside_its_compressed_pixels_is_called_cut_short(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Many copies and many orientations: neither may take time that grows with its square, nor open what is no file."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+
+import dicom_making as making
+
+from segcli.formats.dicom.format import FORMAT
+from segcli.formats.dicom.grouping import GroupRequest
+from segcli.formats.dicom.split import Frame, stacks_of
+from segcli.image import Json
+
+
+def turned(angle: float, number: int, record: Json) -> Frame:
+    """A radial plane about the row direction."""
+    cosines = [1.0, 0.0, 0.0, 0.0, math.cos(angle), math.sin(angle)]
+    return Frame(Path("a"), record, number, {"p": [0.0, 0.0, 0.0], "o": cosines, "s": [1.0, 1.0]})
+
+
+def record(tmp_path: Path) -> Json:
+    path = making.save(making.stack(making.phantom(1))[0], tmp_path / "one")
+    return FORMAT.describe_instance(path)
+
+
+def test_ten_thousand_orientations_are_told_apart_in_seconds(tmp_path: Path) -> None:
+    one = record(tmp_path)
+    frames = [turned(number * 3e-4, number + 1, one) for number in range(10_000)]
+    start = time.process_time()
+    assert len(stacks_of(frames)) == 10_000
+    assert time.process_time() - start < 10
+
+
+def test_orientations_that_differ_by_rounding_are_one_stack(tmp_path: Path) -> None:
+    """Wherever they lie on the grid by which neighbours are found."""
+    one = record(tmp_path)
+    for number in range(200):
+        angle = number * 7.3e-5
+        close = [turned(angle + turn, index + 1, one) for index, turn in enumerate((0, 0.9e-4))]
+        apart = [turned(angle + turn, index + 1, one) for index, turn in enumerate((0, 1.2e-4))]
+        assert len({stack.orientation for stack in stacks_of(close)}) == 1
+        assert len({stack.orientation for stack in stacks_of(apart)}) == 2
+
+
+def test_a_copy_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    (image,) = making.stack(making.phantom(1))
+    paths = [making.save(image, tmp_path / name) for name in ("a", "b")]
+    records = [(path, FORMAT.describe_instance(path)) for path in paths]
+    paths[1].unlink()
+    os.mkfifo(paths[1])
+    cases, left_out = FORMAT.group(records, GroupRequest(lambda path: Path(path.name)))
+    assert not cases
+    assert {entry.status for entry in left_out} == {"failed"}
