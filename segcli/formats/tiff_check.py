@@ -12,17 +12,26 @@ import imagecodecs
 import tifffile
 
 from segcli.errors import UnreadableError
+from segcli.formats.decoding import decoding
+from segcli.formats.jpeg_2000 import CodestreamError, codestream_of, decode_strictly
 from segcli.formats.jpeg_stream import check_stream
 from segcli.formats.tiff_fax import check_fax
 
 _JPEG = frozenset({tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.ALT_JPEG, tifffile.COMPRESSION.JPEG_LOSSY})
+_JPEG_2000 = frozenset(
+    {
+        tifffile.COMPRESSION.JPEG2000,
+        tifffile.COMPRESSION.JPEG_2000_LOSSY,
+        tifffile.COMPRESSION.APERIO_JP2000_RGB,
+    }
+)
 
 
 def check_page(page: Any) -> None:
     """Raise UnreadableError if a strip or tile of a page is damaged, as far as its compression can show it."""
     check_fax(page)
     compression = page.keyframe.compression
-    if compression not in _JPEG and compression != tifffile.COMPRESSION.LZW:
+    if compression not in _JPEG | _JPEG_2000 | {tifffile.COMPRESSION.LZW}:
         return
     tables = page.jpegtables if compression in _JPEG else None
     file = page.parent.filehandle
@@ -41,6 +50,9 @@ def check_segment(keyframe: Any, data: bytes | None, index: int, tables: bytes |
             data = tables.removesuffix(b"\xff\xd9") + data[2:]
         check_stream(data, "JPEG in the TIFF")
         return
+    if keyframe.compression in _JPEG_2000:
+        _check_jpeg_2000(data)
+        return
     if keyframe.compression != tifffile.COMPRESSION.LZW:
         return
     if keyframe.fillorder == 2:
@@ -49,6 +61,14 @@ def check_segment(keyframe: Any, data: bytes | None, index: int, tables: bytes |
     sizes = {_bytes_of(keyframe, rows, shape) for rows in (shape[1], _full_height(keyframe))}
     if len(imagecodecs.lzw_decode(data, out=max(sizes) + 1)) not in sizes:  # it stops without a word where out is full
         raise UnreadableError("the TIFF is damaged (a strip or tile has another length than it must): export it again")
+
+
+def _check_jpeg_2000(data: bytes) -> None:
+    with decoding("TIFF"):
+        try:
+            decode_strictly(codestream_of(data), "strip or tile of the TIFF")
+        except CodestreamError as error:
+            raise UnreadableError(f"a strip or tile of the TIFF is damaged ({error}): export it again") from None
 
 
 def _full_height(keyframe: Any) -> int:

@@ -135,3 +135,21 @@ def test_tiles_that_all_lie_in_one_place_make_no_endless_image(tmp_path: Path) -
     path.write_bytes(shared[:end])
     with pytest.raises(UnsupportedError, match="1,073,741,824 pixels in"):
         read(FORMAT, path, hold_pixels=2**26)
+
+
+@pytest.mark.parametrize("hold", [None, 100])
+def test_jpeg_2000_of_which_openjpeg_warns_is_refused(hold: int | None, tmp_path: Path) -> None:
+    """Three changed bytes; decoded without a word it is an image with wrong pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="jpeg2000", compressionargs={"reversible": True})
+    read_all(path, hold)
+    with tifffile.TiffFile(path) as tif:
+        start, size = tif.pages[0].dataoffsets[0], tif.pages[0].databytecounts[0]
+    data = bytearray(path.read_bytes())
+    for quarter in (1, 2, 3):
+        data[start + size * quarter // 4] ^= 0x55
+    path.write_bytes(data)
+    assert not np.array_equal(tifffile.imread(path), pixels)
+    with pytest.raises(UnreadableError, match="damaged"):
+        read_all(path, hold)

@@ -19,10 +19,11 @@ from pydicom.uid import UID
 
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
 from segcli.formats.dicom import kinds, strict, values
-from segcli.formats.dicom.codestream import Codestream, codestream_of, read_jpeg, read_jpeg2000
+from segcli.formats.dicom.codestream import Codestream, read_jpeg, read_jpeg2000
 from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout
 from segcli.formats.dicom.rle import decode_rle
+from segcli.formats.jpeg_2000 import codestream_of
 
 _PADDING = 16
 _END_OF_IMAGE = b"\xff\xd9"

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from segcli.errors import CaseError, UnreadableError
 from segcli.formats.dicom import kinds
-from segcli.formats.dicom.codestream import Codestream, CodestreamError, termination_checked
-from segcli.formats.dicom.complaints import check_hearing, is_damage, listening
+from segcli.formats.dicom.codestream import Codestream
+from segcli.formats.jpeg_2000 import CodestreamError, decode_strictly
 from segcli.formats.jpeg_stream import check_stream
-
-_DAMAGED = "its decoder warns that a compressed frame is damaged: export the series again from its archive"
 
 
 def decode(data: bytes, syntax: str, stream: Codestream) -> NDArray[Any]:
@@ -30,7 +28,7 @@ def decode(data: bytes, syntax: str, stream: Codestream) -> NDArray[Any]:
     """
     try:
         if syntax in kinds.JPEG_2000:
-            return _jpeg2000(data)
+            return decode_strictly(data, "compressed frame")
         if syntax in kinds.JPEG_LS:  # CharLS itself refuses a scan that does not end with its pixels
             return np.asarray(imagecodecs.jpegls_decode(data))
         return _jpeg(data, syntax, stream)
@@ -50,14 +48,4 @@ def _jpeg(data: bytes, syntax: str, stream: Codestream) -> NDArray[Any]:
     if syntax in kinds.JPEG_LOSSLESS and int(array.max()) >> stream.precision:
         # One wrong difference is carried on to all that follows, and soon leaves the range.
         raise UnreadableError("a compressed frame holds values of more bits than it states: it is damaged")
-    return array
-
-
-def _jpeg2000(data: bytes) -> NDArray[Any]:
-    check_hearing()
-    checked = termination_checked(data)
-    with listening() as messages:
-        array = np.asarray(imagecodecs.jpeg2k_decode(checked, verbose=2, numthreads=1))
-    if any(map(is_damage, messages)):
-        raise UnreadableError(_DAMAGED)
     return array
