@@ -12,7 +12,7 @@ from typing import Any
 from segcli.batch.plan import check_folders, default_output
 from segcli.batch.run import Interrupt, run
 from segcli.catalog import load_catalog
-from segcli.checked_settings import check_settings, settings_from
+from segcli.checked_settings import check_settings, refuse_of_folders, settings_from
 from segcli.engine.model import LoadedModel
 from segcli.engine.model import load_model as load_from_catalog
 from segcli.engine.scope import parts_out_of_scope
@@ -59,6 +59,7 @@ def segment(
     if spacing is not None:
         settings = replace(settings, spacing=_spacing(spacing))
     check_settings(settings)
+    refuse_of_folders(settings)
     given = take(image, axes, loaded.card, settings)
     if spacing is not None and any(part.geometry.spacing is not None for part in given.parts):
         raise UsageError("the image states its own spacing: leave spacing out, or correct the image")

@@ -65,3 +65,17 @@ _WITHIN: Mapping[str, Callable[[Any], bool]] = {
     "case_timeout": lambda value: value >= 1,
     "shard": lambda value: 1 <= value[0] <= value[1],
 }
+
+OF_FOLDERS = (
+    "any_modality", "case_timeout", "dicom_deflate", "dicom_seg", "follow_links", "overwrite", "png_mask", "private",
+    "rebuild", "retry_failed", "select", "settle", "shard", "verify",
+)  # fmt: skip
+"""Settings of a run over files, which mean nothing for an image in memory."""
+
+
+def refuse_of_folders(settings: PredictSettings) -> None:
+    """Raise UsageError for a setting that one image in memory would swallow."""
+    usual = PredictSettings()
+    for name in OF_FOLDERS:
+        if getattr(settings, name) != getattr(usual, name):
+            raise UsageError(f"settings: {name} is for folders of files, not for an image in memory: leave it out")

@@ -367,6 +367,12 @@ def test_an_option_that_is_none_or_makes_no_sense_is_refused_by_name(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("options", [{"select": (("Modality", "MR"),)}, {"shard": (1, 2)}, {"case_timeout": 60.0}])
+def test_segment_swallows_no_setting_that_is_for_folders(threshold_model: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(options))} is for folders of files"):
+        segcli.segment(np.zeros((8, 8)), threshold_model, settings=segcli.PredictSettings(**options))
+
+
 @pytest.mark.parametrize(("inputs", "output"), [(3, "out"), (b"in", "out"), (["in", None], "out"), ("in", 3)])
 def test_what_is_no_path_is_refused_by_its_kind(threshold_model: Path, inputs: Any, output: Any) -> None:
     with pytest.raises(UsageError, match=r"is no path, but an? (int|bytes|NoneType)"):
