@@ -13,7 +13,7 @@ from segcli.image import Json
 
 Record = tuple[Path, Json]
 
-TWICE = "two files claim to be the same instance but differ: remove the wrong one"
+TWICE = "two of its files claim to be the same instance but differ: remove the wrong one"
 _INSTANCE = "an instance of it is found in another series too: remove the wrong one"
 _STUDY = "its series UID is found in two studies: sort the files or correct the UIDs first"
 _PATIENT = "its files name different patients: sort them first"
