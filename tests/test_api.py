@@ -78,7 +78,7 @@ def test_channels_are_an_axis_too(threshold_model: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("shape", [(40, 37, 3), (40, 37, 4), (3, 40, 37), (40, 37, 2), (2, 40, 37)])
+@pytest.mark.parametrize("shape", [(40, 37, 3), (40, 37, 4), (3, 40, 37), (40, 37, 2), (2, 40, 37), (40, 37, 1)])
 def test_what_may_be_slices_or_colours_is_not_guessed(threshold_model: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=r"slices or colours: say which with axes='ZYX', 'CYX' or 'YXC'"):
         segcli.segment(np.zeros(shape, np.uint8), threshold_model)

@@ -41,6 +41,7 @@ _FIELDS = frozenset(
         *_GEOMETRY, *_ORDERS, *_SCALE,
         *("ObjectType", "NDims", "DimSize", "ElementType", "ElementNumberOfChannels", "ElementDataFile"),
         *("BinaryData", "CompressedData", "CompressedDataSize", "HeaderSize", "AnatomicalOrientation"),
+        "DistanceUnits",
     }
 )  # fmt: skip
 _WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
@@ -62,6 +63,8 @@ def meta_header(data: bytes) -> VolumeHeader:
     kind = _TYPES.get(fields.get("ElementType", "").removesuffix("_ARRAY").removeprefix("MET_"))
     if kind is None or not 1 <= components < 2**32:
         raise UnreadableError("the MetaImage header states no known type of voxels: export the volume again")
+    if fields.get("DistanceUnits", "mm").lower() not in ("mm", "?"):
+        raise UnsupportedError("the MetaImage states lengths in another unit than mm: save it in mm")
     place = _place(fields, len(sizes))
     if any(numbers(fields.get(key, str(plain)), 1, WHAT) != (plain,) for key, plain in _SCALE.items()):
         raise UnsupportedError("the MetaImage states a scale of its intensities: save it with the scale applied")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.errors import UnsupportedError
 from segcli.image import Geometry, Vector
 
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
@@ -33,8 +34,14 @@ _COPIED = (
 
 
 def geometry_of(header: Any, slices: int) -> tuple[Geometry, tuple[str, ...]]:
-    """(geometry, warnings). sform counts where both are set; without either only pixdim's spacing is known."""
-    factor = _MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    """(geometry, warnings). sform counts where both are set; without either only pixdim's spacing is known.
+
+    Raises UnsupportedError for a unit of length that NIfTI does not define.
+    """
+    unit = int(header["xyzt_units"]) & 7
+    if unit not in _MM:
+        raise UnsupportedError("the NIfTI header states a unit of length that does not exist: correct its xyzt_units")
+    factor = _MM[unit]
     sform = _valid(header.get_sform()) if int(header["sform_code"]) > 0 else None
     qform = _qform(header) if int(header["qform_code"]) > 0 else None
     warnings: list[str] = []

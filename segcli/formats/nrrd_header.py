@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from segcli.errors import UnreadableError, UnsupportedError
+from segcli.formats.units import is_length, to_mm
 from segcli.formats.volume_header import (
     LONGEST,
     Packing,
@@ -33,7 +34,7 @@ _MAGIC = frozenset(f"NRRD000{version}".encode() for version in range(1, 6))
 _FIELDS = frozenset(
     {
         *("type", "dimension", "sizes", "spacings", "space", "spacedimension", "spacedirections", "spaceorigin"),
-        *("kinds", "endian", "encoding", "lineskip", "byteskip", "datafile", "blocksize"),
+        *("kinds", "endian", "encoding", "lineskip", "byteskip", "datafile", "blocksize", "units", "spaceunits"),
     }
 )
 _TYPES = {
@@ -61,6 +62,7 @@ _TO_LPS: Mapping[str, tuple[float, float, float]] = {
 _OTHER_SPACES = frozenset({"scanner-xyz", "scanner-xyz-time", "3d-right-handed", "3d-left-handed"})
 _DOMAIN_KINDS = frozenset({"domain", "space", "time", "???", "none"})
 _VECTOR = re.compile(r"none|\([^()]*\)")
+_QUOTED = re.compile(r'"([^"]*)"')
 _SPACING = re.compile(r"[-+0-9.eE]+|nan", re.IGNORECASE)
 _ENDIAN = {"little": "<", "big": ">"}
 
@@ -87,6 +89,7 @@ def nrrd_header(data: bytes) -> VolumeHeader:
         raise UnsupportedError("the NRRD volume holds tensors with a mask: split it first")
     kept = [axis for axis in range(len(stored)) if axis not in components]
     check_axes(len(kept))
+    _check_units(fields)
     return VolumeHeader(
         sizes=tuple(stored[axis] for axis in kept),
         components=stored[components[0]] if components else 1,
@@ -153,6 +156,14 @@ def _fields(lines: Sequence[bytes]) -> dict[str, str]:
             raise UnreadableError("the NRRD header holds control characters: export the volume again")
         fields[key] = text_of(value.strip(b" \t"))
     return fields
+
+
+def _check_units(fields: Mapping[str, str]) -> None:
+    """Raise UnsupportedError where lengths are stated in another unit than mm."""
+    along = _QUOTED.findall(fields.get("units", ""))  # of a time axis too
+    in_space = [unit for unit in _QUOTED.findall(fields.get("spaceunits", "")) if unit not in ("", "mm", "millimeter")]
+    if in_space or any(is_length(unit) and to_mm(1.0, unit) != 1.0 for unit in along):
+        raise UnsupportedError("the NRRD header states lengths in another unit than mm: save the volume in mm")
 
 
 def _dtype(fields: Mapping[str, str]) -> np.dtype[Any]:

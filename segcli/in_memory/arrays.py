@@ -55,7 +55,7 @@ def _axes(shape: tuple[int, ...], axes: str | None) -> str:
         return named
     if len(shape) == 2:
         return "YX"
-    if len(shape) == 3 and not any(1 < side <= MOST_COLOURS for side in (shape[0], shape[2])):
+    if len(shape) == 3 and not (1 < shape[0] <= MOST_COLOURS or shape[2] <= MOST_COLOURS):
         return "ZYX"
     if len(shape) == 3:
         raise UsageError(
