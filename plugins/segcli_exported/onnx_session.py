@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import base64
+import os
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
 from segcli_exported.onnx_file import refuse_outside
+
+# Since 1.29 onnxruntime writes to the user's folder and tells its maker over the network which models are run, unless
+# this is set when it is imported.
+_before = os.environ.get("ORT_DISABLE_TELEMETRY")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime  # noqa: E402
+
+if _before is None:
+    del os.environ["ORT_DISABLE_TELEMETRY"]
+else:
+    os.environ["ORT_DISABLE_TELEMETRY"] = _before
+onnxruntime.disable_telemetry_events()  # for the rest of it, where somebody else has imported it before
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}

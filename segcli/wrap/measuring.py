@@ -65,9 +65,11 @@ def wrap(file: Path, card_file: Path | None, catalog: Catalog) -> Wrapped:
     warnings = _compare(logits, card, file)
     options = {"bytes": len(data), **_batches(network, tile, logits), **_sizes(network, card)}
     card = dataclasses.replace(card, plugin_options=options)
-    again = _run(_open(plugin, card, state, file), tile)
-    if isinstance(again, str) or not torch.equal(again, logits):
-        raise ModelError(f"{file} gives another result when it is run again")
+    # a network that draws random numbers begins with the same ones whenever it is opened
+    for opened in (network, _open(plugin, card, state, file)):
+        again = _run(opened, tile)
+        if isinstance(again, str) or not torch.equal(again, logits):
+            raise ModelError(f"{file} gives another result when it is run again: does it draw random numbers?")
     return Wrapped(card, state, tuple(warnings))
 
 

@@ -144,3 +144,20 @@ def test_a_model_folder_made_by_hand_opens_nothing_outside(hidden: bool, tmp_pat
         [sys.executable, "-m", "segcli", *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 2 and "outside the file" in done.stderr, done.stderr
+
+
+def test_onnxruntime_tells_nobody_which_models_are_run(tmp_path: Path) -> None:
+    """Since 1.29 it keeps a database there of what it tells its maker about the models that are run."""
+    wrap(write_onnx(tmp_path / "net.onnx", SIZES), tmp_path / "model")
+    (tmp_path / "home").mkdir()
+    quiet = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in quiet}
+    program = """
+import sys, torch
+from segcli.catalog import load_catalog
+from segcli.engine.model import load_model
+load_model(sys.argv[1], load_catalog({"onnx"})).network(torch.zeros(1, 1, 16, 16))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "model")]
+    subprocess.run(command, env={**environment, "HOME": str(tmp_path / "home")}, check=True, timeout=100)
+    assert [path for path in (tmp_path / "home").rglob("*") if "Microsoft" in str(path)] == []

@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 import torch
 from exporting import CARD, Net, Probabilities, TwoMaps, card, run_script, script, write_onnx
+from onnx import TensorProto, helper
 from PIL import Image
 
 import segcli_exported
@@ -149,6 +150,18 @@ def test_files_that_are_no_single_program_are_refused(tmp_path: Path, capsys: py
     (tmp_path / "text.txt").write_text("?")
     assert "neither" in refused(tmp_path / "text.txt", stated, capsys)
     assert "cannot be read" in refused(tmp_path / "absent.onnx", stated, capsys)
+
+
+def test_a_network_that_draws_random_numbers_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["n", 1, "r", "c"]
+    noise = helper.make_node("RandomNormalLike", ["x"], ["noise"])
+    both = helper.make_node("Concat", ["x", "noise"], ["logits"], axis=1)
+    given, returned = (helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name in ("x", "logits"))
+    returned.type.tensor_type.shape.dim[1].dim_value = 2
+    graph = helper.make_graph([noise, both], "net", [given], [returned])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    assert "draw random numbers" in refused(tmp_path / "net.onnx", card(tmp_path), capsys)
 
 
 class _Evil:
