@@ -19,6 +19,9 @@ _MOST_DEFLATED = 1032
 _BYTES_OF_A_FRAME = 16
 """Stored bytes without which there can be no frame: the scan remembers every frame, in a few hundred bytes."""
 
+_BYTES_OF_A_PLANE = 64
+"""Stored bytes of a frame that functional groups describe: no group that says anything is shorter."""
+
 
 def fault_of(opened: Opened, record: Json) -> str | None:
     """``record``: what :mod:`segcli.formats.dicom.instance` has made of the header so far."""
@@ -38,6 +41,11 @@ def fault_of(opened: Opened, record: Json) -> str | None:
     return _fault_of_size(opened, layout) or _fault_of_frames(record) or _fault_of_planes(record)
 
 
+def describes_its_frames(stored: int, frames: int, described: int) -> bool:
+    """Whether the functional groups are worth looking at, one by one: as many as frames, and paid for in bytes."""
+    return frames == described and frames <= max(FREE_SLICES, stored // _BYTES_OF_A_PLANE)
+
+
 def _fault_of_size(opened: Opened, layout: Layout) -> str | None:
     if layout.frames > max(FREE_SLICES, opened.stored // _BYTES_OF_A_FRAME):
         return f"it states {layout.frames:,} frames in {opened.stored:,} bytes: correct the header"
@@ -52,8 +60,11 @@ def _fault_of_size(opened: Opened, layout: Layout) -> str | None:
 
 
 def _fault_of_frames(record: Json) -> str | None:
-    if len(record["planes"]) != record["frames"] and "cine" not in record:
-        return f"it states {record['frames']} frames and describes {len(record['planes'])}"
+    described = record.get("described", record["frames"])
+    if described != record["frames"]:
+        return f"it states {record['frames']} frames and describes {described}"
+    if len(record["planes"]) != described and "cine" not in record:
+        return f"it describes {described:,} frames in too few bytes to say anything of them: correct the header"
     return None
 
 

@@ -18,7 +18,7 @@ from segcli.errors import SkippedCase, UnreadableError
 from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.data_set import Opened, open_header
 from segcli.formats.dicom.dates import content_date
-from segcli.formats.dicom.faults import fault_of
+from segcli.formats.dicom.faults import describes_its_frames, fault_of
 from segcli.formats.dicom.planes import TIME_KEYWORDS, enhanced_planes, single_plane
 from segcli.formats.dicom.quiet import quiet
 from segcli.image import Json
@@ -120,7 +120,9 @@ def _record(opened: Opened) -> dict[str, Json]:
         "detector_spacing": values.has(data_set, "ImagerPixelSpacing"),
     }
     if values.has(data_set, "PerFrameFunctionalGroupsSequence"):
-        record["planes"] = enhanced_planes(data_set)
+        record["described"] = described = len(data_set.PerFrameFunctionalGroupsSequence)
+        worth = describes_its_frames(opened.stored, frames, described)
+        record["planes"] = enhanced_planes(data_set) if worth else [{}]
     elif frames == 1:
         record["planes"] = [single_plane(data_set)]
     else:

@@ -8,6 +8,10 @@ import time
 from pathlib import Path
 
 import dicom_making as making
+import pytest
+from pydicom import Dataset
+from pydicom import Sequence as DicomSequence
+from pydicom.uid import UID
 
 from segcli.formats.dicom.format import FORMAT
 from segcli.formats.dicom.grouping import GroupRequest
@@ -54,3 +58,15 @@ def test_a_copy_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     cases, left_out = FORMAT.group(records, GroupRequest(lambda path: Path(path.name)))
     assert not cases
     assert {entry.status for entry in left_out} == {"failed"}
+
+
+@pytest.mark.timeout(60)  # a look into each of the groups took minutes
+@pytest.mark.parametrize("frames", [5, 100_000])
+def test_groups_of_frames_that_are_not_there_are_not_looked_into(frames: int, tmp_path: Path) -> None:
+    (image,) = making.stack(making.phantom(1, 1, 1))
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = UID(making.ENHANCED_MR)
+    image.Modality, image.NumberOfFrames = "MR", frames
+    image.PerFrameFunctionalGroupsSequence = DicomSequence([Dataset() for _ in range(100_000)])
+    image.PixelData = bytes(2 * frames)
+    ((*_, reason),) = making.scan(making.save_all([image], tmp_path)).refused
+    assert ("describes 100000" if frames == 5 else "frames in") in reason
