@@ -23,13 +23,15 @@ MOST_SCANS = 100
 """Passes over the image in one stream; encoders make about ten, a hostile file thousands."""
 
 MOST_SEGMENTS = 10_000
-"""In a header; a large colour profile or a thumbnail takes some hundred."""
+"""In a header, and from the first scan to the end; a large colour profile or a thumbnail takes some hundred."""
 
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _BLOCK = 64
 _BARE = frozenset({0x01, *range(0xD0, SOI + 1)})
 _MARKER = re.compile(rb"(?<=\xff)[^\x00\xff]")  # whatever stands before it: libjpeg goes on at the next marker as well
+_BEHIND_CODE = re.compile(rb"(?<=\xff)[^\x00\xff\xd0-\xd7]")
+"""The marker that ends the code of a scan: no stuffing, no filling, no restart."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def segments(data: bytes) -> Iterator[Segment]:
 def check_stream(data: bytes, what: str = "JPEG") -> None:
     """Raise UnreadableError for a stream of which libjpeg as much as warns; ``what``: the file, in words.
 
-    Raises UnsupportedError for more scans than MOST_SCANS.
+    Nothing behind the end marker is looked at. Raises UnsupportedError for more scans than MOST_SCANS.
     """
     frame = scan = None
     for segment in segments(data):
@@ -77,8 +79,9 @@ def check_stream(data: bytes, what: str = "JPEG") -> None:
             scan = segment
     if frame is None or scan is None or frame.stop - frame.start < 6:
         raise UnreadableError(f"the {what} has no complete header: export it again")
+    scans, stop = _scans(data, scan, what)
+    data = data[:stop]
     _check_size(data, frame, what)
-    scans = data.count(b"\xff\xda", scan.start) + 1
     if scans > MOST_SCANS:
         raise UnsupportedError(
             f"the {what} is stored in {scans:,} scans, the limit is {MOST_SCANS}: save it again as a plain JPEG"
@@ -92,19 +95,36 @@ def check_stream(data: bytes, what: str = "JPEG") -> None:
         _check_end(data, scan, color, what)
 
 
+def _scans(data: bytes, first: Segment, what: str) -> tuple[int, int]:
+    """(how many scans, where the stream ends: behind the end marker, or with the data where there is none).
+
+    Raises UnsupportedError for more than MOST_SEGMENTS.
+    """
+    scans, at = 1, first.stop
+    for _ in range(MOST_SEGMENTS):
+        found = _BEHIND_CODE.search(data, at)
+        if found is None:
+            return scans, len(data)
+        marker, at = data[found.start()], found.end()
+        if marker == EOI:
+            return scans, at
+        scans += marker == SOS
+        if marker not in _BARE:
+            at += int.from_bytes(data[at : at + 2], "big")
+    raise UnsupportedError(f"the {what} has more than {MOST_SEGMENTS:,} segments: save it again")
+
+
 def _check_end(data: bytes, scan: Segment, color: str, what: str) -> None:
     """The code of an intact stream needs its last byte: with one byte less, libjpeg must complain.
 
     It passes over up to seven bytes too many without a word; damaged lossless streams often end so.
     """
-    end = data.rfind(b"\xff\xd9", scan.stop)
-    while data[end - 1 : end] == b"\xff":  # filling before the marker
-        end -= 1
+    end = len(data[:-2].rstrip(b"\xff"))  # filling may stand before the end marker
     last = end - (2 if data[end - 2 : end] == b"\xff\0" else 1)
     if last < scan.stop:
         return
     try:
-        simplejpeg.decode_jpeg(data[:last] + data[end:], color, strict=True)
+        simplejpeg.decode_jpeg(data[:last] + data[-2:], color, strict=True)
     except ValueError:
         return
     raise UnreadableError(f"the {what} cannot be decoded (its data are damaged): repair it or export it again")

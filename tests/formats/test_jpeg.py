@@ -153,6 +153,41 @@ def test_code_that_ends_a_few_bytes_early_is_noticed(tmp_path: Path) -> None:
         read(FORMAT, path)
 
 
+CLIP = np.random.default_rng(9).integers(0, 256, 9_000_000, np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("behind", [b"clip\xff\xd9", jpeg(RGB, progressive=True), CLIP], ids=["mark", "jpeg", "clip"])
+@pytest.mark.parametrize("name", STREAMS)
+def test_what_stands_behind_the_picture_is_not_looked_at(name: str, behind: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(STREAMS[name])
+    alone = read(FORMAT, path).parts[0].pixels
+    path.write_bytes(STREAMS[name] + behind)
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels, alone)
+
+
+def test_a_clip_behind_the_picture_hides_no_damage(tmp_path: Path) -> None:
+    data, path = STREAMS["lossless"], tmp_path / "a.jpg"
+    path.write_bytes(data[:-2] + b"\x12\x34" + data[-2:] + CLIP[:3_000_000])
+    with pytest.raises(UnreadableError, match="its data are damaged"):
+        read(FORMAT, path)
+
+
+def test_a_clip_behind_the_picture_pays_for_no_pixels(tmp_path: Path) -> None:
+    data, path = jpeg(GREY), tmp_path / "a.jpg"
+    frame = data.index(b"\xff\xc0") + 5
+    path.write_bytes(data[:frame] + (20_000).to_bytes(2, "big") * 2 + data[frame + 4 :] + CLIP)
+    with pytest.raises(UnreadableError, match="more pixels than its bytes can hold"):
+        read(FORMAT, path)
+
+
+def test_a_million_segments_behind_a_scan_are_refused(tmp_path: Path) -> None:
+    data, path = jpeg(RGB, progressive=True), tmp_path / "a.jpg"
+    path.write_bytes(data[:-2] + b"\xff\xfe\0\2" * 1_000_000 + data[-2:])
+    with pytest.raises(UnsupportedError, match="more than 10,000 segments"):
+        read(FORMAT, path)
+
+
 def test_sixteen_bits_without_loss_come_back_exactly(tmp_path: Path) -> None:
     values, path = scene(top=65535, dtype=np.uint16), tmp_path / "a.jpg"
     path.write_bytes(bytes(imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=16)))
