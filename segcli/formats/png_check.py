@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.decoding import decoding
 from segcli.formats.png_chunks import GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, SIGNATURE, Header
+from segcli.formats.unpack import MOST_OF_A_BYTE
 
 MOST_CHUNKS = 100_000
 """In one file; writers cut pixel data into pieces of 8 KiB or more."""
-
-_MOST_PACKED = 1032
-"""Bytes that one byte of deflate can stand for."""
 
 _PIECE = 16 * 1024
 _SAMPLES = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
@@ -31,7 +29,7 @@ def check_file(data: bytes, stated: Header) -> None:
     ``stated``: the header of ``data``. Raises UnsupportedError for more chunks than MOST_CHUNKS.
     """
     size = _unpacked_size(stated)
-    if size > _MOST_PACKED * len(data):
+    if size > MOST_OF_A_BYTE * len(data):
         raise UnreadableError("the PNG announces more pixels than its bytes can hold: export it again")
     packed = zlib.decompressobj()
     found = 0

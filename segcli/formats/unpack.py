@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 GZIP = 16 + zlib.MAX_WBITS
 ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 
-_MOST = 1032
+MOST_OF_A_BYTE = 1032
 """Bytes that one deflated byte can become."""
 
 _IN = 1 << 14
@@ -25,18 +25,17 @@ _OUT = 1 << 20
 def unpack(
     packed: bytes | memoryview, size: int, *, skip: int = 0, window: int = GZIP, several: bool = True
 ) -> tuple[NDArray[np.uint8], bool]:
-    """(``size`` bytes that stand behind the first ``skip``, whether nothing but a sound checksum follows them).
+    """(``size`` bytes that stand behind the first ``skip``, whether they are the last ones).
 
+    What follows them is unpacked as well, and dropped, for the checksum stands at the end.
     ``window``: zlib's ``wbits``. ``several``: further streams may follow the first, as in gzip files.
     """
-    if size + skip > _MOST * len(packed):
+    if size + skip > MOST_OF_A_BYTE * len(packed):
         raise EOFError
     out = np.empty(size, np.uint8)  # its pages take no memory before they are written to
     have = -skip
     for piece in _pieces(memoryview(packed), window, several):
-        if have >= size and piece:
-            return out, False
-        wanted = piece[max(0, -have) : size - have]
+        wanted = piece[max(0, -have) : max(0, size - have)]
         if wanted:
             start = max(0, have)
             out[start : start + len(wanted)] = np.frombuffer(wanted, np.uint8)

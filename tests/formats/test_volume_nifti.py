@@ -257,6 +257,17 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert np.array_equal(read(FORMAT, path).parts[0].pixels[:, 0], ours(VOLUME))
 
 
+def test_the_checksum_of_a_gzipped_volume_with_bytes_behind_its_voxels(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.nii.gz", gzip.compress(nifti(VOLUME) + bytes(5_000_000), compresslevel=1)
+    path.write_bytes(whole)
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels[:, 0], ours(VOLUME))
+    for damaged in (whole[:-8] + bytes(4) + whole[-4:], whole[:-4], whole[:-2000]):
+        path.write_bytes(damaged)
+        for attempt in (lambda: read(FORMAT, path), lambda: FORMAT.read_labels(path)):
+            with pytest.raises(UnreadableError, match=r"checksum|too early"):
+                attempt()
+
+
 def test_label_volumes_of_other_programs(tmp_path: Path) -> None:
     path = tmp_path / "a.nii"
     labels = np.abs(VOLUME).astype(np.float32)
