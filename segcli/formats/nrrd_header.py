@@ -90,6 +90,8 @@ def nrrd_header(data: bytes) -> VolumeHeader:
     kept = [axis for axis in range(len(stored)) if axis not in components]
     check_axes(len(kept))
     _check_units(fields)
+    if any(kinds[axis] == "time" for axis in kept[:3]):
+        raise UnsupportedError("the NRRD volume has time among its first three axes: put it behind three of space")
     return VolumeHeader(
         sizes=tuple(stored[axis] for axis in kept),
         components=stored[components[0]] if components else 1,

@@ -50,6 +50,8 @@ REFUSED: list[tuple[Any, bytes, type[SegcliError], str]] = [
     (NRRD, nrrd(encoding="bzip2") + bz2.compress(RAW), UnsupportedError, "bzip2"),
     (NRRD, nrrd("byte skip: -1") + RAW[:-20], UnreadableError, "cut off"),
     (NRRD, nrrd("spacings: -1 2 3") + RAW, UnreadableError, "no positive length"),
+    (NRRD, nrrd("spacings: 1 2 3", "kinds: time space space") + RAW, UnsupportedError, "time among its first three"),
+    (NRRD, nrrd("kinds: domain domain time") + RAW, UnsupportedError, "time among its first three"),
     (NRRD, nrrd(LPS, "space directions: none (0,3,0) (0,0,4)") + RAW, UnsupportedError, "without direction or kind"),
     (NRRD, nrrd(LPS, "space directions: (2,0,0) (1,3,0) (0,0,4)") + RAW, UnsupportedError, "right angles within"),
     (NRRD, nrrd(LPS, "space directions: (2,0,0) (2,0,0) (0,0,4)") + RAW, UnreadableError, "."),
@@ -88,6 +90,7 @@ def test_the_neighbours_of_what_is_refused_are_read(tmp_path: Path) -> None:
     sound = [
         (NRRD, nrrd("byte skip: -1") + b"anything" + RAW),
         (NRRD, nrrd(LPS, "space directions: (2,0,0) (0,3,0) (0,0,4)") + RAW),
+        (NRRD, nrrd("spacings: 1 2 3 4", "kinds: space space space time", sizes="7 6 5 1") + RAW),
         (MHA, mha("CompressedData = True", f"CompressedDataSize = {len(PACKED)}") + PACKED),
         (MHA, mha(f"TransformMatrix = {IDENTITY}", "Offset = 1 2 3", "ElementSpacing = 1 2 3") + RAW),
         (NIFTI, nifti()),
