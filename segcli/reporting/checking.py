@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Check = Callable[["Json"], str | None]
 """None if a value fits; otherwise where it does not, e.g. ``.cases[3].status``."""
 
+_PLAIN_NUMBER = {"type", "minimum", "maximum", "description"}
 _SAYS_NOTHING = {"$schema", "$defs", "title", "description"}
 _KINDS: Mapping[str, Callable[[Json], bool]] = {
     "object": lambda value: isinstance(value, dict),
@@ -94,7 +95,7 @@ def _required(schema: Json, _: Json) -> Check:
 
 
 def _items(schema: Json, root: Json) -> Check:
-    if schema["items"].get("type") == "number" and "exclusiveMinimum" not in schema["items"]:
+    if schema["items"].get("type") == "number" and schema["items"].keys() <= _PLAIN_NUMBER:
         return _numbers(schema["items"].get("minimum", -1e300), schema["items"].get("maximum", 1e300))
     one = checker(schema["items"], root)
 

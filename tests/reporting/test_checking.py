@@ -54,6 +54,9 @@ def test_it_agrees_with_jsonschema() -> None:
         ({"type": "integer"}, True),
         ({"const": 1}, True),
         ({"enum": [0, 1]}, 1.0),
+        ({"items": {"type": "number", "enum": [1, 2]}}, [1, 3]),
+        ({"items": {"type": "number", "exclusiveMinimum": 0}}, [1, 0]),
+        ({"items": {"type": "number", "maximum": 1}}, [1, 2]),
         ({"type": "string", "pattern": "^a$"}, "a\n"),
     ],
 )
@@ -64,6 +67,8 @@ def test_it_is_stricter_where_python_is_loose(schema: Any, value: Any) -> None:
 def test_a_keyword_it_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="multipleOf"):
         checker({"properties": {"x": {"type": "integer", "multipleOf": 2}}})
+    with pytest.raises(ValueError, match="multipleOf"):
+        checker({"items": {"type": "number", "multipleOf": 2}})
 
 
 def test_the_place_is_told_and_no_word_of_the_file() -> None:
