@@ -73,6 +73,8 @@ class _Scanner:
         self._listed: dict[Path, tuple[int, float]] = {}
         self._unknown: dict[Path, Found] = {}
         self._unsure: set[Path] = set()  # folders with a young file that may yet turn out to belong to a series
+        self._apart: set[Path] = set()  # the same, where the series may lie in another folder
+        self._growing: set[str] = set()  # series to which a file came during the scan
         self.cases: list[Case] = []
         self.left_out: list[LeftOut] = []
 
@@ -187,6 +189,8 @@ class _Scanner:
             young = self._is_young(by_path[path])
             if young:
                 self._unsure.add(path.parent)
+                if status == "failed":
+                    self._apart.add(path.parent)
             self._leave(
                 by_path[path],
                 "skipped" if young else status,
@@ -200,8 +204,9 @@ class _Scanner:
         options = self._options
         request = GroupRequest(lambda path: by_path[path].relative, options.select, options.spacing_given)
         cases, left_out = load_format(DICOM).group(records, request)
-        arriving = {record["series"] for path, record in records if self._is_young(by_path[path])}
-        arriving |= {record["series"] for path, record in records if path.parent in self._unsure}
+        arriving = self._growing | {record["series"] for path, record in records if self._is_young(by_path[path])}
+        unsure = self._unsure | self._unsure_of({path.parent for path, _ in records})
+        arriving |= {record["series"] for path, record in records if path.parent in unsure}
         series = {path: record["series"] for path, record in records}
         cases = [replace(case, linked=any(by_path[path].linked for path in case.files)) for case in cases]
         self._add_dicom(cases, left_out, {path for path, uid in series.items() if uid in arriving})
@@ -246,9 +251,28 @@ class _Scanner:
         """List the inputs once more after headers were read: a series to which files came meanwhile is not complete."""
         if self._options.settle <= 0:
             return
+        came: list[Path] = []
         for file in walk(self._inputs, self._options.follow_links).files:
-            if self._listed.get(file.path) != (file.size, file.modified) and not _is_text(file.path):
+            if self._listed.get(file.path) == (file.size, file.modified):
+                continue
+            kind = _kind(file.path)
+            if kind != TEXT:
                 self._unsure.add(file.path.parent)
+            if kind == DICOM:
+                came.append(file.path)
+            elif kind is None and file.path not in self._listed:
+                self._apart.add(file.path.parent)
+        for path, answer in self._readers.describe(DICOM, came, self._keywords) if came else ():
+            if isinstance(answer, dict):
+                self._growing.add(answer["series"])
+            elif not isinstance(answer, SkippedCase):
+                self._apart.add(path.parent)
+
+    def _unsure_of(self, known: set[Path]) -> set[Path]:
+        """Of the folders ``known`` to hold series all below an input that has a file of unknown series elsewhere."""
+        apart = self._apart - known
+        roots = [root for root in self._inputs if any(root in (folder, *folder.parents) for folder in apart)]
+        return {folder for folder in known if any(root in (folder, *folder.parents) for root in roots)}
 
     def _is_young(self, file: Found) -> bool:
         return self._options.settle > 0 and self._now - file.modified < self._options.settle
@@ -275,14 +299,14 @@ def _has_changed(file: Found) -> bool:
     return (status.st_size, max(status.st_mtime, status.st_ctime)) != (file.size, file.modified)
 
 
-def _is_text(path: Path) -> bool:
-    """A log or list that grows beside images and holds nothing up."""
+def _kind(path: Path) -> str | None:
+    """The format of a file; TEXT for a log or list that grows beside images and holds nothing up; None: unknown."""
     try:
         with open_regular(path) as stream:
             head = stream.read(HEAD)
     except OSError:
-        return False
-    return recognise(head) is None and other_kind(head) == TEXT
+        return None
+    return recognise(head) or (TEXT if other_kind(head) == TEXT else None)
 
 
 def _keywords(select: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

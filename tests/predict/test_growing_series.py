@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from predicting import Predict
 from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
 
 from segcli.formats.readers import Readers
 from segcli.formats.scan import ScanOptions, scan
@@ -64,13 +65,17 @@ def test_a_copy_that_keeps_old_times_is_still_arriving(predict: Predict, tmp_pat
 class Sender(Readers):
     """Readers during whose work another file of the series arrives."""
 
-    def __init__(self, late: Dataset, folder: Path) -> None:
+    def __init__(self, late: Dataset | bytes, folder: Path) -> None:
         super().__init__(1)
         self._late, self._to = late, folder
 
     def describe(self, *request: Any) -> Iterator[Any]:
         yield from super().describe(*request)
-        self._late.save_as(self._to / "late.dcm", enforce_file_format=True)
+        self._to.mkdir(exist_ok=True)
+        if isinstance(self._late, bytes):
+            (self._to / "late.dcm").write_bytes(self._late)
+        else:
+            self._late.save_as(self._to / "late.dcm", enforce_file_format=True)
 
 
 def test_a_series_that_grows_during_the_scan_is_not_complete(tmp_path: Path) -> None:
@@ -83,6 +88,31 @@ def test_a_series_that_grows_during_the_scan_is_not_complete(tmp_path: Path) -> 
     assert {entry.reason.partition(":")[0] for entry in found.left_out} == {"still arriving"}
     with Readers(1) as readers:  # the next night
         assert len(scan([tmp_path / "in"], options, readers).cases[0].files) == 4
+
+
+def left_out(late: Dataset | bytes, tmp_path: Path) -> set[str]:
+    """Of a series in one folder below the input, while ``late`` comes into another folder there."""
+    save(slices(4)[:3], tmp_path / "in/ct")
+    options = ScanOptions(b"key", settle=60, now=time.time() + 3600)
+    with Sender(late, tmp_path / "in/ct2") as readers:
+        found = scan([tmp_path / "in"], options, readers)
+    assert bool(found.cases) != bool(found.left_out)
+    return {entry.reason.partition(":")[0] for entry in found.left_out}
+
+
+def test_a_series_that_grows_in_another_folder_is_not_complete(tmp_path: Path) -> None:
+    assert left_out(slices(4)[3], tmp_path) == {"still arriving"}
+
+
+def test_a_new_file_that_does_not_tell_its_series_may_belong_to_any(tmp_path: Path) -> None:
+    assert left_out(b"\0" * 132, tmp_path) == {"still arriving"}
+
+
+def test_a_new_image_of_another_series_holds_nothing_up(tmp_path: Path) -> None:
+    other = slices(4)[3]
+    other.SeriesInstanceUID = generate_uid()
+    assert left_out(other, tmp_path) == set()
+    assert left_out(b"a log\n", tmp_path) == set()
 
 
 def inspected(path: Path, terminal: bool) -> str:
