@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from segcli.cli.options import plugins_option
+from segcli.cli.terminal import say
 from segcli.cli.train_options import NUMBERED_MASKS
 from segcli.settings import Precision
 from segcli.training.options import TOP_K, SplitOptions
@@ -78,8 +79,6 @@ def calibrate(
     card, found, written = recalibrate(options, catalog, hardware, TrainingConsole(quiet=False).reading)
     show_gate(card, found)
     if not written:
-        click.echo(
-            "segcli: nothing was changed: more cases, or --or-none for a model without a gate or filter", err=True
-        )
+        say("segcli: nothing was changed: more cases, or --or-none for a model without a gate or filter", err=True)
         return 2
     return 0

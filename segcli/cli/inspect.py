@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segcli.cli.options import SELECT
-from segcli.cli.terminal import printable
+from segcli.cli.terminal import say
 
 if TYPE_CHECKING:
     from segcli.case import Scan
@@ -53,14 +53,14 @@ def inspect(
     else:
         for row, entry in zip(left_out, found.left_out, strict=True):
             _show_left_out(row, _series(found, entry.files))
-    click.echo(", ".join(f"{number} {word}" for word, number in _counts(cases, left_out).items()))
+    say(", ".join(f"{number} {word}" for word, number in _counts(cases, left_out).items()))
 
 
 def _rows(found: Scan, named: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Cases and left-out entries as JSON, without paths where these may not be told."""
     cases = [
         {
-            "name": printable(case.name) if named else f"case {number}",
+            "name": case.name if named else f"case {number}",
             "format": case.format,
             "files": len(case.files),
             "modality": case.modality,
@@ -68,14 +68,14 @@ def _rows(found: Scan, named: bool) -> tuple[list[dict[str, Any]], list[dict[str
             "spacing": case.spacing,
             "orientation": case.orientation,
             "transfer_syntax": case.transfer_syntax,
-            "mask": printable(str(case.output)) if named else None,
+            "mask": str(case.output) if named else None,
             "warnings": case.warnings,
         }
         for number, case in enumerate(found.cases, 1)
     ]
     left_out = [
         {
-            "name": printable(entry.name) if named else f"left out {number}",
+            "name": entry.name if named else f"left out {number}",
             "status": entry.status,
             "format": entry.format,
             "files": max(1, len(entry.files)),
@@ -89,13 +89,13 @@ def _rows(found: Scan, named: bool) -> tuple[list[dict[str, Any]], list[dict[str
 def _series(found: Scan, files: Sequence[Path]) -> str:
     """``  series 4 "T1 mprage"`` of files whose series was asked for, else nothing."""
     number, description = found.series.get(files[0], ("", "")) if files else ("", "")
-    stated = f' "{printable(description)}"' if description else ""
-    return f"  series {printable(number) or 'without number'}{stated}" if number or description else ""
+    stated = f' "{description}"' if description else ""
+    return f"  series {number or 'without number'}{stated}" if number or description else ""
 
 
 def _show_left_out(row: dict[str, Any], series: str) -> None:
     number = f"  {row['files']} files" if row["files"] > 1 else ""
-    click.echo(f"{row['name']}  {row['format'] or '-'}{series}{number}  {row['status']}: {row['reason']}")
+    say(f"{row['name']}  {row['format'] or '-'}{series}{number}  {row['status']}: {row['reason']}")
 
 
 def _show_reasons(left_out: Sequence[dict[str, Any]]) -> None:
@@ -103,20 +103,20 @@ def _show_reasons(left_out: Sequence[dict[str, Any]]) -> None:
     for row in left_out:
         files[row["status"], row["reason"]] += row["files"]
     for (status, reason), number in files.most_common():
-        click.echo(f"{number} file{'s' if number > 1 else ''}  {status}: {reason}")
+        say(f"{number} file{'s' if number > 1 else ''}  {status}: {reason}")
 
 
 def _show_case(row: dict[str, Any], series: str) -> None:
     size = " × ".join(map(str, row["shape"] or ()))
     spacing = " × ".join(f"{step:g}" for step in row["spacing"] or ()) or "unknown"
-    click.echo(
+    say(
         f"{row['name']}  {row['format']} {row['modality'] or ''}{series}  {size}  spacing {spacing} mm  "
         f"orientation {row['orientation'] or 'unknown'}  {row['files']} file(s)  {row['transfer_syntax'] or ''}"
     )
     if row["mask"] is not None:
-        click.echo(f"  mask: {row['mask']}")
+        say(f"  mask: {row['mask']}")
     for warning in row["warnings"]:
-        click.echo(f"  warning: {warning}")
+        say(f"  warning: {warning}")
 
 
 def _counts(cases: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]]) -> dict[str, int]:

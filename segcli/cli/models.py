@@ -77,8 +77,8 @@ def new_model(name: str, gated: bool, output: Path | None) -> None:
     if name in installed_names():
         raise UsageError(f"a model called {name!r} is installed already: choose another name")
     for path in write_scaffold(name, folder, gated=gated):
-        click.echo(str(path))
-    click.echo(f"next: cd {folder} && pip install -e '.[test]' && pytest   (README.md there goes on)")
+        say(path)
+    say(f"next: cd {folder} && pip install -e '.[test]' && pytest   (README.md there goes on)")
 
 
 models.add_command(check_model)

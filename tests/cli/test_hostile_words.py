@@ -63,6 +63,19 @@ def test_an_error_quotes_a_file_name_without_obeying_it(tmp_path: Path, capsys: 
     assert told.count(r"\x1b[2Jno\nsegcli: all is well") == 3
 
 
+def test_inspect_shows_names_escaped_and_gives_programs_the_names_themselves(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = str(output.parent / "in")
+    assert run(["inspect", images, "--log-paths"]) == 0
+    told = capsys.readouterr().out
+    assert printable(FILE) in told and not any(letter in told for letter in "\x1b\u2066\x07")
+    assert run(["inspect", images, "--log-paths", "--json"]) == 0
+    told = capsys.readouterr().out
+    assert json.loads(told)["cases"][0]["name"] == FILE and json.loads(told)["cases"][0]["mask"] == FILE
+    assert not any(letter in told for letter in "\x1b\u2066\x07")
+
+
 def test_nothing_of_it_is_raw_in_csv_and_html(output: Path) -> None:
     page = (output / "report.html").read_text(encoding="utf-8")
     for text in (page, (output / "volumes.csv").read_text(encoding="utf-8-sig")):
