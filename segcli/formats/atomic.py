@@ -19,6 +19,7 @@ import numpy as np
 
 from segcli.case import Case
 from segcli.errors import OutputExistsError, SegcliError, WriteError
+from segcli.formats.decoding import MASK_PIXELS
 from segcli.formats.interface import MaskRequest
 from segcli.formats.table import PLACES, load_format
 from segcli.image import LabelMap
@@ -220,7 +221,8 @@ def make_folders(target: Target, private: bool) -> None:
 def _reads_back(source: Any, path: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> bool:
     if hasattr(source, "verify"):
         return bool(source.verify(path, case, masks, request))
-    found = source.read_labels(path)
+    held = sum(mask.pixels.size for mask in masks)  # what could be written can be held once more
+    found = source.read_labels(path, max(MASK_PIXELS, held))
     return len(found) == len(masks) and all(
         np.array_equal(one.pixels, other.pixels) for one, other in zip(found, masks, strict=True)
     )

@@ -19,6 +19,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 _USUAL = 4
 """Bytes of one number where the caller does not say."""
 
+MASK_PIXELS = 500_000_000
+"""What a mask may take in memory by its header, as many pixels of four bytes: as an image by default."""
+
 HUNGRY = "it takes more memory than its header accounts for, or than there is"
 TOO_MANY_FILES = "too many files are open: raise the limit with ulimit -n"
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -88,6 +91,19 @@ def check_pixels(count: int, channels: int, limit: int, why: str | None = None, 
             f"the image has {held:,} pixels to hold at once, the limit is {limit:,}: raise it with --max-pixels{remark}"
         )
     memory_limit.allow_pixels(count, channels, itemsize or _USUAL)
+
+
+def check_mask(count: int, itemsize: int, limit: int) -> None:
+    """Raise UnsupportedError if ``count`` numbers of ``itemsize`` bytes take more than ``limit`` pixels of four bytes.
+
+    A reader may take the memory of these numbers from here on.
+    """
+    held = -(-count * itemsize // _USUAL)
+    if held > limit:
+        raise UnsupportedError(
+            f"the mask takes {count * itemsize:,} bytes, the limit is {limit * _USUAL:,}: crop it or split it"
+        )
+    memory_limit.allow_pixels(count, 1, itemsize)
 
 
 def _complaint(error: Exception) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from segcli.case import Case
 from segcli.contract import ModelCard
 from segcli.errors import UnreadableError
+from segcli.formats.decoding import MASK_PIXELS
 from segcli.image import BandSource, Image, Json, LabelMap
 from segcli.regular_file import NotRegularError, open_regular
 from segcli.settings import PredictSettings
@@ -179,8 +180,11 @@ class Format(Protocol):
         """Write the masks of all parts to ``target`` (a temporary name); the caller flushes, verifies and renames."""
         ...
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
-        """Label numbers of a mask file, one label map a part, as ``write`` was given them."""
+    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
+        """Label numbers of a mask file, one label map a part, as ``write`` was given them.
+
+        Raises UnsupportedError for one that takes more memory than ``max_pixels`` pixels of four bytes.
+        """
         ...
 
 

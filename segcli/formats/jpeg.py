@@ -17,7 +17,7 @@ import numpy as np
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.channels import RGB, reconcile
-from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
+from segcli.formats.decoding import MASK_PIXELS, check_pixels, decoding, refuse_gzip
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.jpeg_stream import FRAMES, SOS, check_stream, segments
 from segcli.formats.orient import as_viewed, transposes
@@ -110,13 +110,13 @@ class Jpeg:
         """A PNG mask, see :mod:`segcli.formats.png`."""
         write_png_mask(target, masks[0], request)
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
         """The PNG mask of a JPEG. A JPEG itself is refused: lossy compression keeps no label numbers."""
         with decoding("PNG mask"), open_regular(path) as stream:
             head = stream.read(3)
         if self.recognises(head):
             raise UnsupportedError("a JPEG holds no exact label numbers: use a PNG, TIFF or volume as label map")
-        return PNG.read_labels(path)
+        return PNG.read_labels(path, max_pixels)
 
 
 def _header_of(path: Path) -> Header:

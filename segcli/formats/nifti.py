@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.channels import RGB, drop_opaque_alpha, reconcile
-from segcli.formats.decoding import GZIP_MAGIC, check_pixels, decoding
+from segcli.formats.decoding import GZIP_MAGIC, MASK_PIXELS, check_mask, check_pixels, decoding
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
@@ -118,10 +118,10 @@ class Nifti:
             data = gzip.compress(data, compresslevel=6, mtime=0)
         target.write_bytes(data)
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
         """Label numbers, one map per time point; a scale factor other than 1 is applied. Raises UnsupportedError."""
         with decoding("NIfTI mask"):
-            header, pixels, layout = _load(read_regular(path), None)
+            header, pixels, layout = _load(read_regular(path), max_pixels, is_mask=True)
             geometry, _ = geometry_of(header, layout.slices)
             pixels = _rescaled(pixels, header)
             if pixels.dtype.names is not None or layout.components > 1:
@@ -171,7 +171,7 @@ def _layout(header: Any) -> _Layout:
     return _Layout(sides[0], sides[1], sides[2], sides[3], sides[4])
 
 
-def _load(data: bytes, limit: int | None) -> tuple[Any, NDArray[Any], _Layout]:
+def _load(data: bytes, limit: int, is_mask: bool = False) -> tuple[Any, NDArray[Any], _Layout]:
     """(header, ``[time x slice, component, row, column]`` as stored, sizes). Nothing is unpacked beyond what it states.
 
     Raises UnreadableError, UnsupportedError; other exceptions are for :func:`segcli.formats.decoding.decoding`.
@@ -184,7 +184,9 @@ def _load(data: bytes, limit: int | None) -> tuple[Any, NDArray[Any], _Layout]:
     if not plain:
         raise UnsupportedError(f"the NIfTI volume holds {_kind(dtype)}: convert it to integers or floats first")
     check_channels(layout.components)
-    if limit is not None:
+    if is_mask:
+        check_mask(layout.voxels * layout.components, dtype.itemsize, limit)
+    else:
         check_slices(layout.slices * layout.times, len(data), limit)
         check_pixels(layout.voxels, layout.components, limit, itemsize=dtype.itemsize)
     offset = float(header["vox_offset"])

@@ -20,7 +20,7 @@ from segcli.case import Case
 from segcli.errors import UnsupportedError
 from segcli.formats import png_chunks
 from segcli.formats.channels import RGB, drop_opaque_alpha, reconcile
-from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
+from segcli.formats.decoding import MASK_PIXELS, check_mask, check_pixels, decoding, refuse_gzip
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.palette import MAX_INDEX, color_table, fits_palette
 from segcli.formats.png_check import check_file, check_palette
@@ -76,7 +76,7 @@ class Png:
         """Indexed PNG (index = label number), or grey where the settings or numbers above 255 ask for it."""
         write_png_mask(target, masks[0], request)
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
         """Palette indices or grey values as numbers (not spread over 0-255), uint8 or uint16.
 
         Raises UnsupportedError for a colour image: colours are no label numbers.
@@ -86,6 +86,7 @@ class Png:
         stated = png_chunks.header(data)
         if stated.color not in (png_chunks.GREY, png_chunks.PALETTE):
             raise UnsupportedError("the PNG is no label map: it holds colours or transparency, not label numbers")
+        check_mask(stated.rows * stated.columns, stated.itemsize, max_pixels)
         check_file(png_chunks.without(data, _ANIMATION), stated)
         with decoding("PNG mask"):
             labels = _indices(data, stated)

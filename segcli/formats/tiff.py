@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from segcli.case import Case
 from segcli.errors import UnsupportedError
 from segcli.formats.channels import reconcile
-from segcli.formats.decoding import decoding
+from segcli.formats.decoding import MASK_PIXELS, check_mask, decoding
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
@@ -116,7 +116,7 @@ class Tiff:
         """Numbers as stored, band by band."""
         return open_labels(path)
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
         """Numbers as stored: palette indices stay indices, MINISWHITE is not turned round.
 
         Raises UnsupportedError for pages of several channels or of numbers that are no labels.
@@ -126,6 +126,7 @@ class Tiff:
             stacks, _ = layout(tif)
             for stack in stacks:
                 check_stored(stack, path.stat().st_size)
+            _check_mask(stacks, max_pixels)
             _check_data(stacks)
             for index, stack in enumerate(stacks):
                 planes = _stored(stack)
@@ -146,6 +147,14 @@ def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: Rea
         parts += images
         warnings += more
     return ReadResult(tuple(parts), tuple(dict.fromkeys(warnings)))
+
+
+def _check_mask(stacks: Sequence[Stack], max_pixels: int) -> None:
+    """A tile larger than the image is padding that must be decoded all the same."""
+    itemsize = max(stack.itemsize for stack in stacks)
+    tiles = sum(stack.page.tilewidth * stack.page.tilelength * stack.channels for stack in stacks)
+    numbers = sum(stack.times * stack.slices * stack.rows * stack.columns * stack.channels for stack in stacks)
+    check_mask(tiles + numbers, itemsize, max_pixels)
 
 
 def _check_data(stacks: Sequence[Stack]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.channels import reconcile
-from segcli.formats.decoding import check_pixels, decoding, refuse_gzip
+from segcli.formats.decoding import MASK_PIXELS, check_mask, check_pixels, decoding, refuse_gzip
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
@@ -114,7 +114,7 @@ class TextHeaderVolume:
             packed = zlib.compress(data, 6)
             target.write_bytes(meta_mask(lines, sizes, wide, len(packed)) + packed)
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
         """Label numbers, one map per time point. Raises UnsupportedError for vectors and numbers that are no labels."""
         with decoding(f"{self.what} mask"):
             data = read_regular(path)
@@ -124,6 +124,7 @@ class TextHeaderVolume:
                 payload = memoryview(read_regular(path.parent / header.companion, follow_links=False))
             if header.components != 1:
                 raise UnsupportedError(f"the {self.what} is no label map: its voxels have several components")
+            check_mask(header.count, header.dtype.itemsize, max_pixels)
             _, _, slices, times = header.sides
             labels = as_labels(voxels(header, payload, self.what)[:, 0])
             geometry = header.geometry(slices)

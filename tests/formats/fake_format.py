@@ -107,7 +107,7 @@ class FakeFormat:
         second = Image(pixels[:, :, ::2, ::-1].astype(">f8"))  # neither contiguous nor of native byte order
         return ReadResult((first, second), (f"wanted {request.channels}",))
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+    def read_labels(self, path: Path, max_pixels: int = 0) -> tuple[LabelMap, ...]:
         act(path)
         return (LabelMap(np.arange(6, dtype=np.uint16).reshape(1, 2, 3) + 65000),)
 

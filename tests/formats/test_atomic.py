@@ -52,7 +52,7 @@ class RawFormat:
         if self.error is not None:
             raise self.error
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+    def read_labels(self, path: Path, max_pixels: int = 0) -> tuple[LabelMap, ...]:
         return (LabelMap(np.frombuffer(path.read_bytes(), np.uint8).reshape(1, 3, 4).astype(np.uint16)),)
 
 

@@ -33,6 +33,9 @@ def test_reading_takes_what_is_declared_and_only_then(readers: Readers, tmp_path
     with pytest.raises(UnreadableError, match=TOO_MUCH):
         readers.submit_read(case(greedy), ReadRequest()).result(60)
     assert readers.submit_read(case(declared), ReadRequest()).result(60).parts
+    assert readers.read_labels("fake", declared)
+    with pytest.raises(UnreadableError, match=TOO_MUCH):
+        readers.read_labels("fake", greedy)
     assert readers.pids == (before,), "no reader had to die for it"
 
 

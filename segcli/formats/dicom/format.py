@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segcli.formats.decoding import MASK_PIXELS
 from segcli.formats.dicom import recognise
 
 if TYPE_CHECKING:
@@ -67,11 +68,11 @@ class DicomFormat:
 
         return verify(path, case, masks, request)
 
-    def read_labels(self, path: Path) -> tuple[LabelMap, ...]:
+    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
         """Label numbers of a SEG, of the slices that have frames in it."""
         from segcli.formats.dicom.seg_reader import read_labels
 
-        return read_labels(path)
+        return read_labels(path, max_pixels)
 
     def card_warnings(self, card: ModelCard) -> tuple[str, ...]:
         """What is to be told of a card whose labels cannot all be coded."""

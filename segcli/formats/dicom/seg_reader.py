@@ -18,6 +18,7 @@ from pydicom.uid import RLELossless
 
 from segcli.case import Case
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
+from segcli.formats.decoding import MASK_PIXELS, check_mask
 from segcli.formats.dicom import values
 from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.seg_writer import segment_numbers, to_segments
@@ -42,14 +43,14 @@ class _Frame:
     pixels: NDArray[Any]
 
 
-def read_labels(path: Path) -> tuple[LabelMap, ...]:
+def read_labels(path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
     """One label map of the slices that have frames, in order along the normal, or of the film where there is none.
 
     ``extra["sources"]``: SOP instance UID and frame number of each slice. Slices without any frame are not in the file;
     :func:`verify` knows them. Where segments overlap the later one wins. Raises UnreadableError, UnsupportedError.
     """
     with quiet():
-        seg, frames = _frames(path)
+        seg, frames = _frames(path, max_pixels)
         described = {int(item.SegmentNumber): label_value(item) for item in seg.SegmentSequence}
         orientation = _orientation(seg)
     order = _order(frames, orientation)
@@ -100,10 +101,13 @@ def _same_place(position: tuple[float, float, float] | None, case: Case, index: 
     return position is not None and bool(np.abs(np.subtract(position, true)).max() < 0.01)
 
 
-def _frames(path: Path) -> tuple[Dataset, list[_Frame]]:
+def _frames(path: Path, max_pixels: int | None = None) -> tuple[Dataset, list[_Frame]]:
     try:
         with open_regular(path) as stream:
             seg = dcmread(stream)
+        if max_pixels is not None:
+            numbers = int(seg.NumberOfFrames) * int(seg.Rows) * int(seg.Columns)
+            check_mask(numbers, max(1, int(seg.BitsAllocated) // 8), max_pixels)
         pixels = _unpacked(seg)
         groups = [_frame(seg, own, pixels[index]) for index, own in enumerate(seg.PerFrameFunctionalGroupsSequence)]
     except CaseError:

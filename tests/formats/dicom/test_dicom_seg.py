@@ -14,7 +14,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from segcli.case import Case
 from segcli.contract import Code
-from segcli.errors import WriteError
+from segcli.errors import UnsupportedError, WriteError
 from segcli.formats.dicom.format import FORMAT
 from segcli.formats.dicom.uids import derived_uid
 from segcli.image import LabelMap
@@ -51,6 +51,9 @@ def test_frames_run_on_without_padding_between_them(rows: int, columns: int, tmp
     assert bits[:used].sum() == np.count_nonzero(labels) and not bits[used:].any()
     assert len(seg.PixelData) == (used + 15) // 16 * 2
     assert np.array_equal(FORMAT.read_labels(tmp_path / "seg")[0].pixels, labels)
+    assert len(FORMAT.read_labels(tmp_path / "seg", -(-used // 4))) == 1  # pixels of four bytes
+    with pytest.raises(UnsupportedError, match="the mask takes"):
+        FORMAT.read_labels(tmp_path / "seg", used // 4 - 1)
 
 
 def test_modules(case: Case, tmp_path: Path) -> None:
