@@ -19,7 +19,7 @@ from segcli.training.layout import read_layout
 from segcli.training.options import SplitOptions
 from segcli.training.planning import groups_of
 from segcli.training.source import read_all
-from segcli.training.splitting import group_by_case
+from segcli.training.splitting import group_by_folder
 
 TINY = ["--option", "base=2", "--steps", "2", "--batch", "4", "--device", "cpu", "--precision", "float32"]
 SQUARES = ["--label", "255=square"]
@@ -43,7 +43,7 @@ def square(path: Path, rows: slice, number: int = 255) -> None:
 def read(folder: Path, numbered: str | None = None) -> list[Example]:
     from dataclasses import replace  # noqa: PLC0415
 
-    return read_all(replace(read_layout(folder), numbered=numbered), None, group_by_case)[0]  # type: ignore[arg-type]
+    return read_all(replace(read_layout(folder), numbered=numbered), None, group_by_folder)[0]  # type: ignore[arg-type]
 
 
 def test_patients_folders_are_trained_on_and_never_torn_apart(
