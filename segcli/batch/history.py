@@ -95,13 +95,14 @@ def read_manifest(path: Path) -> History:
         raise not_ours(path, error) from error
     with stream:
         for number, line in enumerate(lines_of(stream), 1):
-            if torn:  # a crash cuts the last line short and no other: what is lost here may be a change of the model
-                raise UsageError(f"{path}: line {number - 1} is damaged; {WAY_OUT}")
             try:
                 event = parsed(line)
             except ValueError:
-                torn = line
-                continue  # every whole line was fsynced before the next began
+                torn = line.strip()
+                if line.endswith(b"\n") and (history.fingerprint is not None or line.startswith(MANIFEST_START)):
+                    # a crash cuts the last line short and no other: what is lost here may be a change of the model
+                    raise UsageError(f"{path}: line {number} is damaged; {WAY_OUT}") from None
+                continue
             word = kind_of(event)
             if word is None and history.fingerprint is None:
                 raise _foreign(path)
@@ -112,10 +113,8 @@ def read_manifest(path: Path) -> History:
                 at = f" at {where}" if where else ""
                 raise UsageError(f"{path}: line {number} is not as segcli wrote it{at}; {WAY_OUT}")
             history.take(event)
-    if history.fingerprint is None and not MANIFEST_START.startswith(torn.strip()[: len(MANIFEST_START)]):
+    if history.fingerprint is None and not MANIFEST_START.startswith(torn[: len(MANIFEST_START)]):
         raise _foreign(path)  # a stranger's file, and not our first line cut short
-    if torn.endswith(b"\n"):
-        raise UsageError(f"{path}: its last line is damaged; {WAY_OUT}")
     return history
 
 
