@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from pictures import picture
 
 from segcli.batch import run as run_module
 from segcli.cli.main import run
@@ -31,11 +30,6 @@ def pictures(tmp_path: Path) -> Path:
     for number, name in enumerate(("a.png", "b.png", "sub/c.png")):
         picture(folder / name, number)
     return folder
-
-
-def picture(path: Path, seed: int) -> None:
-    pixels = np.random.default_rng(seed).integers(0, 255, (40, 36), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
 
 
 @pytest.fixture

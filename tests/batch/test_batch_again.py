@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import picture
+from pictures import picture
 
 from segcli.catalog import load_catalog
 from segcli.cli.main import run

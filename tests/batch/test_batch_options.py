@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from conftest import picture
+from pictures import picture
 from PIL import Image
 
 from segcli.cli.main import run

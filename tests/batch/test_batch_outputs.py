@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import picture
+from pictures import picture
 
 from segcli.batch import runner
 from segcli.batch.plan import default_output
