@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,8 +118,10 @@ def watch(command: Sequence[str], place: Place, attack: Attack, megabytes: float
             env={**os.environ, **attack.environment},
         )
         peak, killed = 0.0, None
+        last: deque[float] = deque(maxlen=3)  # between fork and exec a process holds its parent's pages once more
         while process.poll() is None:
-            peak = max(peak, tree(process.pid))
+            last.append(tree(process.pid))
+            peak = max(peak, min(last))
             seconds = time.monotonic() - start
             if attack.during is not None:
                 attack.during(place, seconds)
@@ -137,7 +140,7 @@ def watch(command: Sequence[str], place: Place, attack: Attack, megabytes: float
 
 
 def tree(pid: int) -> float:
-    """MB that the processes of a session hold together (shared pages counted once each)."""
+    """MB that the processes of a session hold together; pages that two of them share count twice."""
     total = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
