@@ -148,7 +148,19 @@ def train_on_links(place: Place) -> Sequence[str]:
     for path in (folder / "images").iterdir():
         target = path.rename(folder / "real" / path.name)
         path.symlink_to(target)
-    return (*SEGCLI, "train", str(folder), "-m", "unet", "-o", str(place.output), "--preset", "smoke")
+    return (
+        *SEGCLI,
+        "train",
+        str(folder),
+        "-m",
+        "unet",
+        "-o",
+        str(place.output),
+        "--preset",
+        "smoke",
+        "--label",
+        "1=square",
+    )
 
 
 def links_are_told(ran: Ran) -> str | None:
@@ -168,7 +180,9 @@ ATTACKS = (
     *(
         Attack("L1", f"card: {words}", nested if "nested" in words else with_card(change), one_line, codes=(2,))
         for words, change in CARDS.items()
+        if "keys" not in words
     ),
+    Attack("L1", "card: 60,000 keys", with_card(CARDS["60,000 keys"]), codes=(0, 2), seconds=15),
     *(
         Attack("M7", f"a label called {name!r}", with_card(label_called(name)), escaped, codes=(0, 2))
         for name in ("[/foo]x", "\x1b]0;x\x07\x1b[31m", "x\nforged line", "\u202egnorw")
