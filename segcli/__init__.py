@@ -37,6 +37,7 @@ def __getattr__(name: str) -> Any:
     if name == "errors":
         return import_module("segcli.errors")
     if name in _ROOMS:
+        import_module("segcli.system").refuse_windows()
         return getattr(import_module(_ROOMS[name]), name)
     raise AttributeError(f"module 'segcli' has no attribute {name!r}")
 

@@ -16,6 +16,7 @@ import click
 
 from segcli.cli.terminal import say
 from segcli.errors import SegcliError
+from segcli.system import refuse_windows
 
 BUG = 70
 SIGNALLED = (130, 143)
@@ -68,6 +69,7 @@ def cli() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     try:
+        refuse_windows()
         result = cli.main(args=list(arguments), prog_name="segcli", standalone_mode=False)
     except click.ClickException as error:
         _show(error)
