@@ -22,17 +22,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from segcli.exit_code import ExitCode
+
 
 class SegcliError(Exception):
     """Base of all errors raised on purpose. ``str(error)`` is one line for a user."""
 
-    exit_code = 70
+    exit_code = ExitCode.ENDED_EARLY
 
 
 class UsageError(SegcliError):
     """The command or the set-up is wrong and nothing was started."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class ModelError(UsageError):
@@ -46,13 +48,13 @@ class PluginError(UsageError):
 class NothingToDoError(SegcliError):
     """No case is left after scanning the inputs."""
 
-    exit_code = 3
+    exit_code = ExitCode.NOTHING_TO_DO
 
 
 class CaseError(SegcliError):
     """One case failed; the run goes on."""
 
-    exit_code = 1
+    exit_code = ExitCode.SOME_FAILED
 
 
 class UnreadableError(CaseError):
@@ -74,7 +76,7 @@ class WriteError(CaseError):
 class SkippedCase(SegcliError):  # noqa: N818 - not an error: the case is left out with a reason
     """The file is no image for this model; it is listed as skipped with this reason."""
 
-    exit_code = 0
+    exit_code = ExitCode.DONE
 
 
 ERRORS: Mapping[str, type[SegcliError]] = {

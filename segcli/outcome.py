@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from segcli.exit_code import ExitCode, code_of
+
 if TYPE_CHECKING:  # the command line uses this room before numpy is needed
     from segcli.case import Case
     from segcli.image import Json
@@ -82,7 +84,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """All outcomes of a run. ``ended``: exit code of what ended the run early (70, 130, 143), or None.
+    """All outcomes of a run. ``ended``: of :data:`segcli.exit_code.EARLY`, what ended the run early, or None.
 
     ``message``: why it ended early. ``found``: cases and unreadable images of all shards. ``pending``: ids of cases it
     did not come to. ``seconds``: of the whole run and of its scan.
@@ -102,20 +104,18 @@ class Report:
         return Counter(outcome.status for outcome in self.outcomes)
 
     @property
-    def exit_code(self) -> int:
-        """0 all well, 1 some failed, 3 nothing to do, 4 all failed, or what ended it.
+    def exit_code(self) -> ExitCode:
+        """What ended it early, or what became of its cases.
 
-        Skipped files never count, but a run that found cases and none in the model's scope is 3, never 0.
+        Skipped files never count, but a run that found cases and none in the model's scope had nothing to do.
         """
         if self.ended is not None:
-            return self.ended
+            return ExitCode(self.ended)
         failed = self.counts.get("failed", 0)
         well = sum(self.counts.get(status, 0) for status in ("done", "empty", "unchanged"))
-        if failed:
-            return 1 if well else 4
-        if not well:
-            return 0 if self.found and not self.out_of_scope else 3
-        return 0
+        if self.found and not (failed or well or self.out_of_scope):
+            return ExitCode.DONE  # a shard to which no case fell
+        return code_of(failed=failed, well=well)
 
     @property
     def out_of_scope(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from segcli.batch.history import read_manifest
 from segcli.batch.lock import is_held
 from segcli.batch.manifest import manifest_name
+from segcli.exit_code import ExitCode
 from segcli.image import Json
 from segcli.outcome import Report
 from segcli.reporting.content import RunFacts, read_report, report_content
@@ -28,7 +29,7 @@ def last_run(folder: Path, shard: tuple[int, int] | None) -> Json:
     alive = is_held(folder / f".{manifest.name}.lock")
     facts = RunFacts(**{name: history.facts[name] for name in RunFacts.__dataclass_fields__})
     report = Report(
-        tuple(history.outcomes.values()), 70, shard, RUNS if alive else DIED, history.scanned[0],
+        tuple(history.outcomes.values()), ExitCode.ENDED_EARLY, shard, RUNS if alive else DIED, history.scanned[0],
         tuple(history.at_hand),
     )  # fmt: skip
     return report_content(facts, report)

@@ -20,13 +20,14 @@ from segcli.batch.manifest import DISK_FULL, ManifestError, ManifestWriter, mani
 from segcli.batch.plan import as_before, check_folders, failed, in_shard, left_out, plan, refuse_targets_inside, streams
 from segcli.batch.runner import DiskFullError, Runner
 from segcli.batch.secret import case_key
-from segcli.batch.told import ENDED_EARLY, Books, Listener, Told
+from segcli.batch.told import Books, Listener, Told
 from segcli.batch.watchdog import Watchdog
 from segcli.engine.device import choose_device, choose_precision
 from segcli.engine.gate import thresholds
 from segcli.engine.model import LoadedModel
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import UsageError
+from segcli.exit_code import ExitCode
 from segcli.formats.atomic import is_disk_full, remove_stale_temporaries
 from segcli.formats.interface import MaskRequest
 from segcli.formats.readers import Readers
@@ -34,8 +35,6 @@ from segcli.formats.scan import ScanOptions, scan
 from segcli.outcome import Report
 from segcli.reporting.files import refuse_strangers
 from segcli.settings import PredictSettings
-
-SIGINT_CODE = 130
 
 
 @dataclass
@@ -140,7 +139,7 @@ def _run(
 ) -> Report:
     settings = segmenter.settings
     tell = Told(books, settings, listener)
-    ended: int | None = ENDED_EARLY
+    ended: int | None = ExitCode.ENDED_EARLY
     message: str | None = "a bug ended the run"
     try:
         listener.begun(books.facts)
@@ -172,16 +171,16 @@ def _run(
         ended, message = interrupt.code, None if interrupt.code is None else "a signal ended the run"
         books.manifest.ended()
     except (DiskFullError, ManifestError) as error:
-        ended, message = ENDED_EARLY, str(error)
+        ended, message = ExitCode.ENDED_EARLY, str(error)
         with contextlib.suppress(ManifestError):  # no case is to blame
             books.manifest.ended()
     except (SystemExit, KeyboardInterrupt):
-        ended, message = interrupt.code or SIGINT_CODE, "a signal stopped the run at once"
+        ended, message = interrupt.code or ExitCode.SIGINT, "a signal stopped the run at once"
         with contextlib.suppress(ManifestError):
             books.manifest.ended()
         raise
     except UsageError:
-        ended, message = UsageError.exit_code, "nothing was started"
+        ended, message = ExitCode.USAGE, "nothing was started"
         raise
     finally:
         interrupt.at_once = False
@@ -193,10 +192,10 @@ def _end_hung(runner: Runner, tell: Told) -> None:
     """Leave at once: nothing else ends a thread that is in the network."""
     reason = "the network did not come back within --case-timeout; the run was ended"
     tell.outcomes.extend(failed(job.case, reason, "CaseError") for job in runner.at_hand)
-    tell.report(ENDED_EARLY, reason)
+    tell.report(ExitCode.ENDED_EARLY, reason)
     sys.stderr.write(f"segcli: {reason}\n")
     sys.stderr.flush()
-    os._exit(ENDED_EARLY)
+    os._exit(ExitCode.ENDED_EARLY)
 
 
 def _scan_options(key: bytes, settings: PredictSettings, model: LoadedModel) -> ScanOptions:

@@ -13,12 +13,12 @@ from typing import Protocol
 from segcli.batch.history import History
 from segcli.batch.manifest import ManifestError, ManifestWriter
 from segcli.errors import SegcliError
+from segcli.exit_code import ExitCode
 from segcli.outcome import Job, Outcome, Report
 from segcli.reporting.content import RunFacts, report_content
 from segcli.reporting.files import write_report
 from segcli.settings import PredictSettings
 
-ENDED_EARLY = 70
 GONE = "its mask was removed or changed by another program before the run was over: find out by which, then run again"
 
 
@@ -98,7 +98,9 @@ class Told:
             write_report(books.output, content, private=self._settings.private, token=books.token)
         except SegcliError as error:
             first = "" if message is None else f"{message}; "
-            return replace(report, ended=ended or ENDED_EARLY, message=f"{first}the report is not written: {error}")
+            return replace(
+                report, ended=ended or ExitCode.ENDED_EARLY, message=f"{first}the report is not written: {error}"
+            )
         return report
 
     def _look_after_masks(self) -> None:

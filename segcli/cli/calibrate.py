@@ -10,6 +10,7 @@ import click
 from segcli.cli.options import plugins_option
 from segcli.cli.terminal import say
 from segcli.cli.train_options import NUMBERED_MASKS
+from segcli.exit_code import ExitCode
 from segcli.settings import Precision
 from segcli.training.options import TOP_K, SplitOptions
 
@@ -80,5 +81,5 @@ def calibrate(
     show_gate(card, found)
     if not written:
         say("segcli: nothing was changed: more cases, or --or-none for a model without a gate or filter", err=True)
-        return 2
-    return 0
+        return ExitCode.USAGE
+    return ExitCode.DONE

@@ -9,6 +9,7 @@ import click
 
 from segcli.cli.options import plugins_option
 from segcli.cli.terminal import say
+from segcli.exit_code import ExitCode
 
 LIBRARIES = (
     "torch", "numpy", "SimpleITK", "pydicom", "highdicom", "tifffile", "imagecodecs", "simplejpeg", "nibabel",
@@ -45,7 +46,7 @@ def doctor(plugins_only: tuple[str, ...] | None) -> int:
     troubles += [f"model {item.name} of {item.distribution}: {item.reason}" for item in catalog.broken]
     for trouble in troubles:
         say(f"TROUBLE: {trouble}")
-    return 2 if troubles else 0
+    return ExitCode.USAGE if troubles else ExitCode.DONE
 
 
 def _devices() -> list[str]:

@@ -1,8 +1,4 @@
-"""The command group, and the one place where exit codes are made.
-
-0 fine · 1 some cases failed · 2 usage or set-up · 3 nothing to do · 4 every case failed · 70 ended early (bug, disk
-full) · 130 SIGINT · 143 SIGTERM.
-"""
+"""The command group, and the one place where a command's end becomes an exit code."""
 
 from __future__ import annotations
 
@@ -16,10 +12,10 @@ import click
 
 from segcli.cli.terminal import say
 from segcli.errors import SegcliError
+from segcli.exit_code import ExitCode
 from segcli.system import refuse_windows
 
-BUG = 70
-SIGNALLED = (130, 143)
+SIGNALLED = (ExitCode.SIGINT, ExitCode.SIGTERM)
 """With these a second SIGINT or SIGTERM leaves at once."""
 
 
@@ -73,9 +69,9 @@ def run(arguments: Sequence[str]) -> int:
         result = cli.main(args=list(arguments), prog_name="segcli", standalone_mode=False)
     except click.ClickException as error:
         _show(error)
-        return 2
+        return ExitCode.USAGE
     except (click.exceptions.Abort, KeyboardInterrupt):
-        return 130
+        return ExitCode.SIGINT
     except SegcliError as error:
         say(f"segcli: {error}", err=True)
         return error.exit_code
@@ -83,13 +79,13 @@ def run(arguments: Sequence[str]) -> int:
         if leaving.code in SIGNALLED:
             raise
         say("segcli: a plugin or library left by sys.exit before the command was done", err=True)
-        return BUG
+        return ExitCode.ENDED_EARLY
     except BaseException as error:  # noqa: BLE001 - a bug must leave as 70, never as 1
         say(f"segcli: {_cause(error)}; `segcli -vv ...` shows where", err=True)
         if _verbosity(arguments) >= 2:
             traceback.print_exc(file=sys.stderr)
-        return 2 if isinstance(error, ImportError) else BUG
-    return result if isinstance(result, int) else 0
+        return ExitCode.USAGE if isinstance(error, ImportError) else ExitCode.ENDED_EARLY
+    return result if isinstance(result, int) else ExitCode.DONE
 
 
 def _cause(error: BaseException) -> str:

@@ -15,7 +15,8 @@ from segcli.cli.console import Console, ConsoleOptions
 from segcli.cli.json_log import JsonLog
 from segcli.cli.options import GivenPath, plugins_option, predict_options
 from segcli.cli.terminal import say
-from segcli.errors import NothingToDoError, UsageError
+from segcli.errors import UsageError
+from segcli.exit_code import ExitCode
 from segcli.settings import PredictSettings
 
 
@@ -68,7 +69,7 @@ def predict(
     with _signals(interrupt), JsonLog(options) if options.json else Console(options, target) as console:
         report = run(inputs, target, loaded, chosen, console, interrupt)
     console.show(report)
-    if report.exit_code == NothingToDoError.exit_code and report.out_of_scope:
+    if report.exit_code == ExitCode.NOTHING_TO_DO and report.out_of_scope:
         say(
             "segcli: no image is of the kind this model is for (`segcli models show`); --any-scope segments all",
             err=True,
@@ -82,7 +83,7 @@ def _signals(interrupt: Any) -> Iterator[None]:
 
     def heard(number: int, _: FrameType | None) -> None:
         ending = interrupt.at_once or interrupt.code is not None
-        interrupt.code = 128 + number
+        interrupt.code = ExitCode.of_signal(number)
         if ending:
             raise SystemExit(interrupt.code)
         say("segcli: finishing what is in flight; once more to stop at once", err=True)

@@ -14,6 +14,7 @@ import click
 from segcli.cli.options import plugins_option
 from segcli.cli.terminal import printable, say
 from segcli.cli.train_options import split_up, train_options
+from segcli.exit_code import ExitCode
 from segcli.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ def train(
         written = run_training(options, catalog, hardware, TrainingConsole(quiet), lambda: bool(heard))
     except StoppedError as error:
         say(f"segcli: {error}", err=True)
-        return 128 + heard[0]
+        return ExitCode.of_signal(heard[0])
     if not can_plot():
         say(MISSING)
     show_metrics(written)
     say(f"segcli predict INPUT --model {_as_model(output)}")
-    return 0
+    return ExitCode.DONE
 
 
 def show_metrics(card: ModelCard) -> None:
@@ -200,7 +201,7 @@ def _listen() -> list[int]:
 
     def heard(number: int, _: FrameType | None) -> None:
         if numbers:
-            raise SystemExit(128 + number)
+            raise SystemExit(ExitCode.of_signal(number))
         numbers.append(number)
         say("segcli: writing a checkpoint; once more to stop at once", err=True)
 

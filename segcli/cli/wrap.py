@@ -13,6 +13,7 @@ from segcli.cli.apart import EndedError, apart
 from segcli.cli.options import Real, plugins_option
 from segcli.cli.terminal import say
 from segcli.errors import UsageError
+from segcli.exit_code import ExitCode
 
 timeout_option = click.option(
     "--timeout",
@@ -42,14 +43,15 @@ def check_model(model: str, as_json: bool, timeout: float, plugins_only: tuple[s
         }
     checks = verdict["findings"]
     failed = sum(finding["status"] == "failed" for finding in checks)
+    ended = ExitCode.SOME_FAILED if failed else ExitCode.DONE
     if as_json:
         click.echo(json.dumps({"model": verdict["model"], "passed": not failed, "checks": checks}, indent=1))
-        return 1 if failed else 0
+        return ended
     for finding in checks:
         say(f"{finding['status']:8} {finding['check']}: {finding['text']}")
     kind = "model folder" if Path(model).name != model else "plugin"
     say(f"{verdict['model']}: {failed} check(s) failed" if failed else f"OK: the {kind} is compatible")
-    return 1 if failed else 0
+    return ended
 
 
 @click.command("wrap")

@@ -17,6 +17,7 @@ from segcli.evaluation.run_report import run_report
 from segcli.evaluation.scores import CaseScore, LabelScore, score_case
 from segcli.evaluation.summary import rounded, summarise
 from segcli.evaluation.surfaces import with_surfaces
+from segcli.exit_code import ExitCode, code_of
 from segcli.formats.readers import Readers
 
 
@@ -55,11 +56,9 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
     @property
-    def exit_code(self) -> int:
-        """0 all scored, 1 some failed, 4 all failed, 3 nothing to score."""
-        if self.failed:
-            return 1 if self.cases else 4
-        return 0 if self.cases else 3
+    def exit_code(self) -> ExitCode:
+        """As of a run: of the cases that failed and those that were scored."""
+        return code_of(failed=len(self.failed), well=len(self.cases))
 
     def summary(self) -> dict[str, Any]:
         """All figures together, JSON values."""

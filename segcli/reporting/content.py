@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcli.errors import UsageError
+from segcli.exit_code import EARLY
 from segcli.outcome import REPORT_SCHEMA, Outcome, Report
 from segcli.regular_file import read_regular
 from segcli.reporting.checking import checker
@@ -29,8 +30,6 @@ _UNTOLD = json.loads(json.dumps(Outcome("", "", "skipped").to_json()))
 for _needed in ("id", "name", "status", *NOT_TOLD):
     del _UNTOLD[_needed]
 """What a case of an earlier version's report may lack."""
-EARLY = (2, 70, 130, 143)
-"""Exit codes of a run that ended before its last case."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcli.errors import UsageError
+from segcli.exit_code import ExitCode
 from segcli.outcome import Report
 from segcli.reporting.content import RunFacts, report_content, report_from
 
@@ -63,7 +64,7 @@ def merge(contents: Sequence[Json]) -> Json:
     messages = [f"shard {c['shard'][0]}: {c['message']}" for c in contents if c["message"]]
     whole = Report(
         tuple(outcomes),
-        ended=70 if 70 in ended else max(ended, default=None),
+        ended=ExitCode.ENDED_EARLY if ExitCode.ENDED_EARLY in ended else max(ended, default=None),
         message="; ".join(messages) or None,
         found=max(report.found for report in reports),
         pending=tuple(case for report in reports for case in report.pending),
