@@ -29,6 +29,7 @@ from segcli.formats.limits import check_channels, check_slices
 from segcli.formats.nifti_geometry import geometry_of, mask_header
 from segcli.formats.straight import shear_warnings
 from segcli.formats.unpack import unpack, unpack_start
+from segcli.formats.volume_data import SURPLUS
 from segcli.image import Geometry, Image, LabelMap
 from segcli.regular_file import open_regular, read_regular
 
@@ -196,12 +197,14 @@ def _load(data: bytes, limit: int, is_mask: bool = False) -> tuple[Any, NDArray[
     start = int(offset)
     count = layout.voxels * layout.components
     if packed:
-        unpacked, _ = unpack(data, count * dtype.itemsize, skip=start)
+        unpacked, ended = unpack(data, count * dtype.itemsize, skip=start)
         voxels = unpacked.view(dtype)
     elif len(data) < start + count * dtype.itemsize:
         raise UnreadableError("the NIfTI file is cut off: it holds fewer voxels than its header states")
     else:
-        voxels = np.frombuffer(data, dtype, count, start)
+        voxels, ended = np.frombuffer(data, dtype, count, start), len(data) == start + count * dtype.itemsize
+    if not ended:
+        raise UnreadableError(f"the NIfTI file holds more data than its header states: {SURPLUS}")
     shape = (layout.components, layout.times, layout.slices, layout.rows, layout.columns)
     planes = voxels.reshape(shape).transpose(1, 2, 0, 3, 4)
     pixels = planes.reshape(-1, layout.components, layout.rows, layout.columns)

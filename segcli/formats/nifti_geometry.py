@@ -52,6 +52,8 @@ def geometry_of(header: Any, slices: int) -> tuple[Geometry, tuple[str, ...]]:
         warnings.append("the NIfTI header's sform makes no sense: the qform counts")
     if sform is not None and qform is not None and not _agree(sform, qform, header):
         warnings.append("the NIfTI header's sform and qform disagree: the sform counts")
+    elif sform is not None and not _pixdim_agrees(sform, header):
+        warnings.append("the NIfTI header's sform and pixdim state other spacings: the sform counts")
     affine = sform if sform is not None else qform
     if affine is None:
         return _spacing_only(header, slices, factor), tuple(warnings)
@@ -109,6 +111,14 @@ def _agree(sform: NDArray[np.float64], qform: NDArray[np.float64], header: Any) 
     corners = np.array([[i, j, k, 1] for i in (0, sides[0]) for j in (0, sides[1]) for k in (0, sides[2])], dtype=float)
     apart = np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max()
     return bool(apart <= 0.01 * np.linalg.norm(sform[:3, :3], axis=0).min())
+
+
+def _pixdim_agrees(sform: NDArray[np.float64], header: Any) -> bool:
+    """Whether the spacings agree within one in a hundred, as far as pixdim states any."""
+    stated = np.abs(header["pixdim"][1:4].astype(np.float64))
+    known = np.isfinite(stated) & (stated > 0)
+    lengths = np.linalg.norm(sform[:3, :3], axis=0)
+    return bool((np.abs(stated - lengths)[known] <= 0.01 * lengths[known]).all())
 
 
 def _spacing_only(header: Any, slices: int, factor: float) -> Geometry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,14 @@ from segcli.errors import UnreadableError
 from segcli.formats.unpack import GZIP, ZLIB_OR_GZIP, unpack
 from segcli.formats.volume_header import VolumeHeader
 
+SURPLUS = "one of the two is wrong, export the volume again"
+"""What is said where more data stand than the header accounts for: its sizes or type may be wrong."""
+
 _CUT_OFF = "is cut off or damaged: it does not hold the voxels its header states"
 _TEXT = b"0123456789+-.eEnaifNAIF \t\r\n"
 _BLANKS = b" \t\r\n\v\f"
+_PIECE = 1 << 16
+_LONGEST_WORD = 1000
 
 
 def voxels(header: VolumeHeader, payload: memoryview, what: str) -> NDArray[Any]:
@@ -24,8 +29,6 @@ def voxels(header: VolumeHeader, payload: memoryview, what: str) -> NDArray[Any]
     Raises UnreadableError where the payload does not hold all of them, and what ``unpack`` raises.
     """
     flat = _flat(header, payload, what)
-    if len(flat) != header.count:
-        raise UnreadableError(f"the {what} {_CUT_OFF}")
     stored = list(header.sizes)
     stored.insert(header.component_axis, header.components)
     values = np.moveaxis(flat.reshape(stored[::-1]), len(stored) - 1 - header.component_axis, -1)
@@ -42,8 +45,8 @@ def _flat(header: VolumeHeader, payload: memoryview, what: str) -> NDArray[Any]:
         start = len(payload) - size if skip < 0 else skip
         if start < 0 or start + size > len(payload):
             raise UnreadableError(f"the {what} {_CUT_OFF}")
-        return np.frombuffer(payload, header.dtype, header.count, start)
-    if packing.encoding == "gzip":
+        data, ended = np.frombuffer(payload, np.uint8, size, start), start + size == len(payload)
+    elif packing.encoding == "gzip":
         data, ended = unpack(payload, size, skip=skip, window=GZIP)
     elif packing.encoding == "zlib":
         payload = payload[skip:]
@@ -51,11 +54,14 @@ def _flat(header: VolumeHeader, payload: memoryview, what: str) -> NDArray[Any]:
             payload = payload[: packing.packed_size]
         data, ended = unpack(payload, size, window=ZLIB_OR_GZIP, several=False)
     elif packing.encoding == "hex":
-        return np.frombuffer(binascii.unhexlify(payload.tobytes().translate(None, _BLANKS)), header.dtype)
+        data = np.frombuffer(binascii.unhexlify(payload.tobytes().translate(None, _BLANKS)), np.uint8)
+        ended = len(data) <= size
+        if len(data) < size:
+            raise UnreadableError(f"the {what} {_CUT_OFF}")
     else:
         return _from_text(payload, header)
-    if not ended:  # damaged streams may unpack to more
-        raise UnreadableError(f"the {what} {_CUT_OFF}")
+    if not ended:
+        raise UnreadableError(f"the {what} holds more data than its header states: {SURPLUS}")
     return data.view(header.dtype)
 
 
@@ -71,28 +77,36 @@ def _behind_lines(payload: memoryview, lines: int) -> memoryview:
 
 
 def _from_text(payload: memoryview, header: VolumeHeader) -> NDArray[Any]:
-    """Numbers between blanks or commas. Raises UnreadableError for those that the type does not hold."""
-    text = payload.tobytes().replace(b",", b" ")
-    if text.translate(None, _TEXT):
-        raise UnreadableError("the volume's text holds more than numbers: export it again")
-    dtype = header.dtype.newbyteorder("=")
-    if dtype.kind == "f":
-        return np.fromstring(text, np.float64, sep=" ", count=_most(text, header)).astype(dtype)
-    wide = np.dtype(np.uint64 if dtype == np.uint64 else np.int64)
-    values = np.fromstring(text, wide, sep=" ", count=_most(text, header))
-    limits = np.iinfo(dtype)
-    sound = values.min(initial=0) >= limits.min and values.max(initial=0) <= limits.max
-    if dtype == wide:  # numbers that it does not hold become its largest, negative ones wrap
-        limits = np.iinfo(wide)
-        sound = limits.max not in values and (dtype.kind == "u" or limits.min not in values)
-        sound &= dtype.kind == "i" or b"-" not in text
-    if not sound:
-        raise UnreadableError("the volume's text holds numbers that its type does not: export it again")
-    return values.astype(dtype)
+    """Numbers between blanks or commas, no more and no fewer than the header states. Raises UnreadableError.
+
+    NumPy's own reader of text fills up with whatever the memory holds where numbers are missing.
+    """
+    values = np.empty(header.count if 2 * header.count <= len(payload) + 1 else 0, header.dtype.newbyteorder("="))
+    number, have = float if values.dtype.kind == "f" else int, 0
+    for words in _words(payload):
+        if have + len(words) > len(values):
+            break
+        try:
+            values[have : have + len(words)] = np.fromiter(map(number, words), values.dtype, len(words))
+        except OverflowError:
+            raise UnreadableError("the volume's text holds numbers that its type does not: export it again") from None
+        have += len(words)
+    else:
+        if have == header.count:
+            return values
+    raise UnreadableError("the volume's text holds fewer or more numbers than its header states: export it again")
 
 
-def _most(text: bytes, header: VolumeHeader) -> int:
-    """Numbers to read: those the header states, if so many can stand there."""
-    if header.count > math.ceil(len(text) / 2):
-        raise EOFError
-    return header.count
+def _words(payload: memoryview) -> Iterator[list[bytes]]:
+    """The words of a text, some at a time. Raises UnreadableError for what cannot stand in a number."""
+    rest = b""
+    for at in range(0, len(payload), _PIECE):
+        text = rest + payload[at : at + _PIECE].tobytes().replace(b",", b" ")
+        if text.translate(None, _TEXT):
+            raise UnreadableError("the volume's text holds more than numbers: export it again")
+        words = text.split()
+        is_whole = at + _PIECE >= len(payload) or text[-1:].isspace()
+        rest = b"" if is_whole else words.pop()
+        yield words
+        if len(rest) > _LONGEST_WORD:
+            raise UnreadableError("the volume's text holds more than numbers: export it again")

@@ -254,14 +254,15 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         for _ in range(64):
             stream.write(b"\0" * 2**20)
     path.write_bytes(out.getvalue())
-    assert np.array_equal(read(FORMAT, path).parts[0].pixels[:, 0], ours(VOLUME))
+    with pytest.raises(UnreadableError, match="more data than its header states"):
+        read(FORMAT, path)
 
 
-def test_the_checksum_of_a_gzipped_volume_with_bytes_behind_its_voxels(tmp_path: Path) -> None:
-    path, whole = tmp_path / "a.nii.gz", gzip.compress(nifti(VOLUME) + bytes(5_000_000), compresslevel=1)
+def test_the_checksum_of_a_gzipped_volume(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.nii.gz", gzip.compress(nifti(VOLUME), compresslevel=1)
     path.write_bytes(whole)
     assert np.array_equal(read(FORMAT, path).parts[0].pixels[:, 0], ours(VOLUME))
-    for damaged in (whole[:-8] + bytes(4) + whole[-4:], whole[:-4], whole[:-2000]):
+    for damaged in (whole[:-8] + bytes(4) + whole[-4:], whole[:-4], whole[:-100]):
         path.write_bytes(damaged)
         for attempt in (lambda: read(FORMAT, path), lambda: FORMAT.read_labels(path)):
             with pytest.raises(UnreadableError, match=r"checksum|too early"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import zlib
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,19 @@ def nifti(**fields: Any) -> bytes:
 
 
 LPS = "space: left-posterior-superior"
+TEXT = " ".join(map(str, VALUES.ravel())).encode()
+WIDER = VALUES.astype("<i4").tobytes()
 REFUSED: list[tuple[Any, bytes, type[SegcliError], str]] = [
     (NRRD, nrrd(encoding="bzip2") + bz2.compress(RAW), UnsupportedError, "bzip2"),
     (NRRD, nrrd("byte skip: -1") + RAW[:-20], UnreadableError, "cut off"),
+    (NRRD, nrrd(encoding="raw") + WIDER, UnreadableError, "more data than its header states"),
+    (NRRD, nrrd(encoding="gzip") + gzip.compress(WIDER), UnreadableError, "more data than its header states"),
+    (NRRD, nrrd(encoding="hex") + WIDER.hex().encode(), UnreadableError, "more data than its header states"),
+    (NRRD, nrrd(encoding="hex") + RAW[:-2].hex().encode(), UnreadableError, "cut off"),
+    (NRRD, nrrd(encoding="text") + TEXT + b" 7", UnreadableError, "fewer or more numbers"),
+    (NRRD, nrrd(encoding="text") + TEXT[:-10], UnreadableError, "fewer or more numbers"),
+    (NRRD, nrrd(encoding="text") + TEXT.replace(b" ", b".5 ", 1), UnreadableError, "damaged"),
+    (NRRD, nrrd(encoding="text") + TEXT.replace(b" ", b"", 1) + b" 40000", UnreadableError, "its type does not"),
     (NRRD, nrrd("spacings: -1 2 3") + RAW, UnreadableError, "no positive length"),
     (NRRD, nrrd("spacings: 1 2 3", "kinds: time space space") + RAW, UnsupportedError, "time among its first three"),
     (NRRD, nrrd("kinds: domain domain time") + RAW, UnsupportedError, "time among its first three"),
@@ -58,12 +69,16 @@ REFUSED: list[tuple[Any, bytes, type[SegcliError], str]] = [
     (NRRD, nrrd(LPS, "space directions: (nan,0,0) (0,3,0) (0,0,4)") + RAW, UnreadableError, "."),
     (MHA, mha("CompressedData = True") + PACKED, UnreadableError, "size of its compressed data"),
     (MHA, mha("CompressedData = True", f"CompressedDataSize = {len(PACKED) - 20}") + PACKED, UnreadableError, "."),
+    (MHA, mha() + WIDER, UnreadableError, "more data than its header states"),
     (MHA, mha("ElementSpacing = -1 2 3") + RAW, UnreadableError, "no positive length"),
     (MHA, mha("ElementSpacing = 0 2 3") + RAW, UnreadableError, "."),
     (MHA, mha("ElementSpacing = nan 2 3") + RAW, UnreadableError, "no numbers"),
     (MHA, mha(f"TransformMatrix = {IDENTITY}", "Offset = nan 2 3") + RAW, UnreadableError, "no numbers"),
     (MHA, mha("TransformMatrix = 2 0 0 0 1 0 0 0 1", "Offset = 1 2 3") + RAW, UnsupportedError, "no unit vectors"),
     (MHA, mha("TransformMatrix = 1 0 0 0 1 0 1 0 0", "Offset = 1 2 3") + RAW, UnreadableError, "."),
+    (NIFTI, nifti(datatype=2, bitpix=8), UnreadableError, "more data than its header states"),
+    (NIFTI, nifti(dim=[2, 7, 6, 5, 1, 1, 1, 1]), UnreadableError, "more data than its header states"),
+    (NIFTI, gzip.compress(nifti(datatype=2, bitpix=8)), UnreadableError, "more data than its header states"),
     (NIFTI, nifti(vox_offset=0), UnreadableError, "place of the voxels"),
     (NIFTI, nifti(vox_offset=348), UnreadableError, "place of the voxels"),
     (NIFTI, nifti(scl_slope=np.inf), UnreadableError, "infinite scale"),
@@ -119,10 +134,20 @@ def test_where_one_form_makes_no_sense_the_other_counts_and_this_is_told(tmp_pat
     assert result.warnings == ("the NIfTI header's sform makes no sense: the qform counts",)
 
 
+def test_an_sform_of_other_spacings_than_pixdim_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    path.write_bytes(nifti(qform_code=0, pixdim=[1, 9, 3, 4, 1, 1, 1, 1]))
+    result = read(NIFTI, path)
+    assert result.parts[0].geometry.spacing == (3, 2)
+    assert result.warnings == ("the NIfTI header's sform and pixdim state other spacings: the sform counts",)
+    path.write_bytes(nifti(qform_code=0, pixdim=[1, 0, 3, np.nan, 1, 1, 1, 1]))
+    assert not read(NIFTI, path).warnings
+
+
 @pytest.mark.parametrize(
     ("format_", "data"),
     [
-        (NIFTI, nifti(srow_x=[2, 0, 1, 0], qform_code=0)),
+        (NIFTI, nifti(srow_x=[2, 0, 1, 0], qform_code=0, pixdim=[1, 2, 3, 17**0.5, 1, 1, 1, 1])),
         (NRRD, nrrd(LPS, "space directions: (2,0,0) (0,3,0) (1,0,4)") + RAW),
     ],
 )
