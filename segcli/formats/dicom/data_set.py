@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from io import SEEK_END, SEEK_SET, BufferedIOBase, BytesIO
 from typing import BinaryIO, NamedTuple, cast
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 
 from segcli.errors import SegcliError, SkippedCase, UnreadableError
 from segcli.formats.dicom import kinds
 from segcli.formats.dicom.elements import BrokenElementsError, check_elements
 from segcli.formats.dicom.file_meta import file_meta
+from segcli.formats.dicom.once import Once
 from segcli.formats.dicom.recognise import has_preamble, is_bare_data_set, is_encrypted
 
 HEADER_LIMIT = 16 * 1024 * 1024
@@ -62,6 +63,7 @@ class Opened:
     ``behind``: bytes from the pixel-data element to the end of the file, where only the header was opened; inflated.
     ``stored``: bytes of the file on the disk, there too.
     ``endless``: whether its length is undefined, as that of compressed pixels is.
+    ``twice``: why its elements are not one of each; None if they are.
     """
 
     data_set: Dataset
@@ -71,6 +73,7 @@ class Opened:
     behind: int = 0
     stored: int = 0
     endless: bool = False
+    twice: str | None = None
 
 
 def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
@@ -94,7 +97,8 @@ def open_header(stream: BinaryIO, tags: Sequence[int]) -> Opened:
         raise
     except Exception as error:  # noqa: BLE001 - any library error on hostile bytes; its text may quote values
         raise UnreadableError(f"the DICOM header cannot be read ({type(error).__name__})") from None
-    return Opened(header.data_set, _syntax(header.data_set, head), header.pixels, cut, behind, stored, header.endless)
+    syntax = _syntax(header.data_set, head)
+    return Opened(header.data_set, syntax, header.pixels, cut, behind, stored, header.endless, header.twice)
 
 
 def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:
@@ -108,7 +112,10 @@ def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:
     try:
         if _is_deflated(head):
             stream = _inflated(data, limit, whole=True)
-        data_set = dcmread(stream, force=True, specific_tags=list(tags))
+        watch = Once(tags, up_to_pixels=False)
+        data_set = read_partial(stream, watch, force=True, specific_tags=list(tags))
+        if watch.problem is not None:
+            raise UnreadableError(watch.problem)
         found = sorted(keyword for keyword in set(_PIXEL_TAGS.values()) if keyword in data_set)
         if len(found) > 1:
             raise UnreadableError(f"{' and '.join(found)} in one file: which of them is the image?")
@@ -122,12 +129,16 @@ def open_whole(data: bytes, limit: int, tags: Sequence[int]) -> Opened:
 
 
 class _Header(NamedTuple):
-    """Elements, where they end, the keyword of the pixel-data element there and whether that has no stated length."""
+    """Elements, where they end, the keyword of the pixel-data element there and whether that has no stated length.
+
+    ``twice``: as in :class:`Opened`.
+    """
 
     data_set: Dataset
     end: int
     pixels: str | None
     endless: bool
+    twice: str | None
 
 
 def stored_bytes(stream: BinaryIO) -> int:
@@ -176,12 +187,13 @@ def _up_to_pixels(stream: BinaryIO, size: int, stored: int, tags: Sequence[int])
             return header
         stream.seek(0)
         stream = cast("BinaryIO", _Paid(stream, _FREE_STEPS + stored // _BYTES_OF_A_STEP))
-    data_set = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
+    watch = Once(tags, up_to_pixels=True)
+    data_set = read_partial(stream, watch, force=True, specific_tags=list(tags))
     end = stream.tell()
     element = stream.read(12)
     implicit, _ = data_set.original_encoding
     length = element[4:8] if implicit else element[8:12]  # OB and OW have it in four bytes behind two of nothing
-    return _Header(data_set, end, _PIXEL_TAGS.get(element[:4]), length == _UNDEFINED)
+    return _Header(data_set, end, _PIXEL_TAGS.get(element[:4]), length == _UNDEFINED, watch.problem)
 
 
 def refuse_encrypted(head: bytes) -> None:

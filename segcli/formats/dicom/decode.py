@@ -95,7 +95,7 @@ def _whole_buffer(opened: Opened, layout: Layout, dtype: np.dtype[Any]) -> NDArr
     """``[frame, row, column]`` of native data, a view."""
     data = opened.data_set[opened.pixels].value
     count = layout.frames * layout.rows * layout.columns
-    _check_length(len(data), count * dtype.itemsize)
+    _check_length(data, count * dtype.itemsize)
     return np.frombuffer(data, dtype, count).reshape(layout.frames, layout.rows, layout.columns)
 
 
@@ -106,7 +106,7 @@ def _by_pydicom(opened: Opened, layout: Layout) -> FrameReader:
     decoder = get_decoder(UID(syntax))
     data_set.file_meta = data_set.file_meta if hasattr(data_set, "file_meta") else FileMetaDataset()
     data_set.file_meta.TransferSyntaxUID = UID(syntax)
-    _check_length(len(data_set.PixelData), layout.native_size)
+    _check_length(data_set.PixelData, layout.native_size)
     if layout.samples > 1 and values.whole(data_set, "PlanarConfiguration") not in (0, 1):
         raise UnreadableError("PlanarConfiguration is missing, or neither 0 nor 1: colours cannot be told apart")
 
@@ -120,12 +120,13 @@ def _by_pydicom(opened: Opened, layout: Layout) -> FrameReader:
     return read
 
 
-def _check_length(length: int, needed: int) -> None:
-    """A little more than needed is padding; as much again is a header that does not fit its pixels."""
+def _check_length(data: bytes, needed: int) -> None:
+    """A few bytes, or fewer zeros than pixels, are padding; anything else is a header that does not fit its pixels."""
+    length = len(data)
     if length < needed:
         raise UnreadableError("the file holds fewer bytes of pixel data than its sizes need: it was cut short")
-    if length >= 2 * needed and length - needed > _PADDING:
-        raise UnreadableError("the file holds far more pixel data than its header's sizes explain")
+    if length - needed > _PADDING and (length >= 2 * needed or data.count(0, needed) < length - needed):
+        raise UnreadableError("the file holds more pixel data than its header's sizes explain: correct the header")
 
 
 def _encapsulated(opened: Opened, layout: Layout) -> FrameReader:

@@ -36,7 +36,7 @@ def fault_of(opened: Opened, record: Json) -> str | None:
         return str(error)
     if opened.syntax not in kinds.NATIVE and layout.high != layout.stored - 1:
         return f"compressed pixels with high bit {layout.high} for {layout.stored} bits stored"
-    return _fault_of_size(opened, layout) or _fault_of_frames(record) or _fault_of_planes(record)
+    return opened.twice or _fault_of_size(opened, layout) or _fault_of_frames(record) or _fault_of_planes(record)
 
 
 def describes_its_frames(stored: int, frames: int, described: int) -> bool:

@@ -54,7 +54,8 @@ def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
     """
     _check_policy(case, request)
     slices, rows, columns = len(case.details["slices"]), case.details["rows"], case.details["columns"]
-    check_slices(slices, sum(path.stat().st_size for path in case.files), request.max_pixels)
+    frames = sum(frames for *_, frames, _ in case.details["instances"])  # of other cases too: all are work
+    check_slices(frames, sum(path.stat().st_size for path in case.files), request.max_pixels)
     if slices * rows * columns > request.max_pixels:
         raise UnsupportedError(f"{slices} x {rows} x {columns} pixels are more than --max-pixels {request.max_pixels}")
     memory_limit.allow_pixels(slices * rows * columns, 1, 4)

@@ -13,6 +13,7 @@ from pydicom import Dataset
 from pydicom import Sequence as DicomSequence
 from pydicom.uid import UID
 
+from segcli.errors import UnsupportedError
 from segcli.formats.dicom.format import FORMAT
 from segcli.formats.dicom.grouping import GroupRequest
 from segcli.formats.dicom.split import Frame, stacks_of
@@ -70,3 +71,27 @@ def test_groups_of_frames_that_are_not_there_are_not_looked_into(frames: int, tm
     image.PixelData = bytes(2 * frames)
     (left,) = making.scan(making.save_all([image], tmp_path)).left_out
     assert ("describes 100000" if frames == 5 else "frames in") in left.reason
+
+
+def test_a_file_that_falls_apart_into_too_many_cases_is_not_read_for_each(tmp_path: Path) -> None:
+    """2,500 radial frames of 8 bytes, each a case of its own that would read the whole file."""
+    (image,) = making.stack(making.phantom(1, 2, 2))
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = UID(making.ENHANCED_MR)
+    image.Modality, image.NumberOfFrames = "MR", 2500
+    image.PerFrameFunctionalGroupsSequence = DicomSequence([radial(number * 2.5e-3) for number in range(2500)])
+    image.PixelData = bytes(2500 * 8)
+    found = making.scan(making.save_all([image], tmp_path))
+    assert len(found.cases) > 2000
+    with pytest.raises(UnsupportedError, match="it announces 2,500 slices"):
+        making.read(found.cases[7])
+
+
+def radial(angle: float) -> Dataset:
+    group, position, orientation, measures = Dataset(), Dataset(), Dataset(), Dataset()
+    position.ImagePositionPatient = [0, 0, 0]
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, round(math.cos(angle), 6), round(math.sin(angle), 6)]
+    measures.PixelSpacing, measures.SliceThickness = [1, 1], 1
+    group.PlanePositionSequence = DicomSequence([position])
+    group.PlaneOrientationSequence = DicomSequence([orientation])
+    group.PixelMeasuresSequence = DicomSequence([measures])
+    return group

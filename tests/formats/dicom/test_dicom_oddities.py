@@ -64,8 +64,8 @@ def kinds_of_bits(image: Dataset) -> None:
 
 
 def more_bytes(image: Dataset) -> None:
-    """Pixel data that goes on behind the last pixel."""
-    image.PixelData += b"\1" * 300
+    """Pixel data that is filled up with zeros behind the last pixel."""
+    image.PixelData += bytes(300)
 
 
 def unknown_characters(data: bytes) -> bytes:
@@ -138,7 +138,7 @@ def test_far_more_pixels_than_the_header_explains_are_refused(tmp_path: Path) ->
     images = making.stack(making.phantom())
     images[2].PixelData += images[2].PixelData
     case = making.scan(making.save_all(images, tmp_path)).case
-    with pytest.raises(UnreadableError, match="far more pixel data"):
+    with pytest.raises(UnreadableError, match="more pixel data"):
         making.read(case)
 
 
