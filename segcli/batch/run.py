@@ -142,7 +142,7 @@ def _run(
     ended: int | None = ExitCode.ENDED_EARLY
     message: str | None = "a bug ended the run"
     try:
-        listener.begun(books.facts)
+        tell.begun()
         with Readers(max(1, min(4, (os.cpu_count() or 2) - 1)), books.output) as readers:
             found = scan(inputs, _scan_options(books.key, settings, model), readers)
             jobs, known = plan(found.cases, books.output, books.history, settings, model.card)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 import time
@@ -18,6 +19,10 @@ from segcli.outcome import Job, Outcome, Report
 from segcli.reporting.content import RunFacts, report_content
 from segcli.reporting.files import write_report
 from segcli.settings import PredictSettings
+
+_LOG = logging.getLogger("segcli")
+"""For programs that call us. Ids, statuses, counts and times only: no path, name or reason, nothing of a header."""
+_LOG.addHandler(logging.NullHandler())  # quiet unless the program listens; here, so that --help imports no logging
 
 GONE = "its mask was removed or changed by another program before the run was over: find out by which, then run again"
 
@@ -67,17 +72,26 @@ class Told:
         self.found = 0
         self._written: dict[str, tuple[int, int, int] | None] = {}
 
+    def begun(self) -> None:
+        """The set-up is sound; the scan begins."""
+        machine = self._books.facts.machine
+        _LOG.info("run begun: %s, %s, batches of %s", machine["device"], machine["precision"], machine["batch"])
+        self._listener.begun(self._books.facts)
+
     def planned(self, jobs: list[Job], found: int) -> None:
         """The scan is over."""
         self.jobs, self.found, self._scan = jobs, found, time.monotonic() - self._begun
         self._books.manifest.scanned(found, len(jobs))
+        _LOG.info("%d cases found in %.1f s, %d to segment", found, self._scan, len(jobs))
+        for job in jobs:
+            self._log_retry(job.case.id)
         self._listener.planned(len(jobs), found, self._scan)
 
     def told(self, outcome: Outcome) -> None:
         """One more case has an outcome."""
         self.outcomes.append(outcome)
         self._written[outcome.id] = self._on_disk(outcome)
-        self._listener.told(outcome)
+        self._tell(outcome)
 
     def report(self, ended: int | None, message: str | None) -> Report:
         """Write the report; that it cannot be written ends the run early too."""
@@ -98,9 +112,10 @@ class Told:
             write_report(books.output, content, private=self._settings.private, token=books.token)
         except SegcliError as error:
             first = "" if message is None else f"{message}; "
-            return replace(
+            report = replace(
                 report, ended=ended or ExitCode.ENDED_EARLY, message=f"{first}the report is not written: {error}"
             )
+        _LOG.info("run ended with %d: %s", report.exit_code, dict(report.counts))
         return report
 
     def _look_after_masks(self) -> None:
@@ -117,7 +132,21 @@ class Told:
                 self.outcomes[number] = lost
                 with contextlib.suppress(ManifestError):  # the next run sees for itself that it is gone
                     self._books.manifest.outcome(lost)
-                self._listener.told(lost)
+                self._tell(lost)
+
+    def _tell(self, outcome: Outcome) -> None:
+        status = outcome.status if outcome.error is None else f"{outcome.status} ({outcome.error})"
+        _LOG.info("case %s: %s", outcome.id, status)
+        _LOG.debug("case %s: %d tiles, %d of them gated, seconds %s", outcome.id, outcome.tiles, outcome.tiles_gated,
+                   dict(outcome.seconds))  # fmt: skip
+        self._listener.told(outcome)
+
+    def _log_retry(self, case: str) -> None:
+        history = self._books.history
+        if history.deaths[case]:
+            _LOG.info("case %s: was being worked on when a run died, tried again last and alone", case)
+        elif case in history.outcomes and history.outcomes[case].status == "failed":
+            _LOG.info("case %s: failed before, tried again", case)
 
     def _on_disk(self, outcome: Outcome) -> tuple[int, int, int] | None:
         """Size, time of writing and inode of the mask, which no reader of it changes; None if there is no such file."""

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from segcli.batch.history import read_manifest
-from segcli.batch.host import EngineHost
+from segcli.cli.console import Console
 from segcli.cli.main import run
+from segcli.outcome import Outcome
 
 Predict = Callable[..., int]
 pytestmark = pytest.mark.usefixtures("one_reader")
@@ -100,17 +101,17 @@ def test_a_folder_called_as_a_book_fails_its_cases_alone(predict: Predict, pictu
 def test_a_mask_that_is_overwritten_during_the_run_is_not_done(
     predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    progress = EngineHost.progress
+    told = Console.told
 
-    def overwrite(self: EngineHost, key: Any, done: int, total: int) -> None:
-        path = tmp_path / "out/a.png"
-        if key.job.case.name == "sub/c.png" and path.exists() and done:
+    def overwrite(self: Console, outcome: Outcome) -> None:
+        if outcome.name == "sub/c.png":  # the last: a.png has been written and told of
+            path = tmp_path / "out/a.png"
             path.write_bytes(bytes(path.stat().st_size))
             os.utime(path, (2e9, 2e9))  # later than segcli wrote it, however coarse the clock of the file system
-        progress(self, key, done, total)
+        told(self, outcome)
 
     with monkeypatch.context() as patch:
-        patch.setattr(EngineHost, "progress", overwrite)
+        patch.setattr(Console, "told", overwrite)
         assert predict("--batch", "1") == 1
     assert cases_of(tmp_path / "out")["a.png"]["status"] == "failed"
 
@@ -137,17 +138,17 @@ def test_a_line_lost_in_the_middle_of_a_manifest_is_not_passed_over(
 def test_what_vanishes_during_the_run_is_not_done(
     predict: Predict, tmp_path: Path, victim: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mask, the whole folder, or the memory of the run, removed while the last case is in the network."""
-    progress = EngineHost.progress
+    """A mask, the whole folder, or the memory of the run, removed before the last case is written."""
+    told = Console.told
 
-    def remove(self: EngineHost, key: Any, done: int, total: int) -> None:
-        path = tmp_path / "out" / victim
-        if key.job.case.name == "sub/c.png" and path.exists() and done:
+    def remove(self: Console, outcome: Outcome) -> None:
+        if outcome.name == "b.png":
+            path = tmp_path / "out" / victim
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        progress(self, key, done, total)
+        told(self, outcome)
 
     with monkeypatch.context() as patch:
-        patch.setattr(EngineHost, "progress", remove)
+        patch.setattr(Console, "told", remove)
         assert predict("--batch", "1") == code
     if (tmp_path / "out/report.json").exists():
         cases = cases_of(tmp_path / "out")

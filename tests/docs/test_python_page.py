@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -25,6 +26,7 @@ def test_the_examples_run_as_printed(
     voxels = np.random.default_rng(1).random((64, 60, 6)).astype(np.float32)
     nib.save(nib.Nifti1Image(voxels, np.diag([-0.8, -0.9, 2.5, 1.0])), "scans/a.nii.gz")
     names = {"segcli": segcli}
+    monkeypatch.setattr(logging.getLogger("segcli"), "level", logging.NOTSET)  # an example changes it
     for example in EXAMPLES:
         exec(compile(example, "docs/python.md", "exec"), names)  # noqa: S102 - that is the test
     shown = capsys.readouterr().out

@@ -130,8 +130,9 @@ def of_another_series(data: bytes, number: int) -> bytes:
 
 
 def test_no_text_of_a_header_is_said_or_left_anywhere_but_in_the_seg(
-    toys: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    toys: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "segcli")
     making.save_all(marked(), tmp_path / "in" / "fine")
     for path in making.save_all(marked(), tmp_path / "in" / "broken").iterdir():
         path.write_bytes(of_another_series(path.read_bytes(), 7)[:-500])
@@ -148,7 +149,7 @@ def test_no_text_of_a_header_is_said_or_left_anywhere_but_in_the_seg(
     ):
         run(words)
     printed = capfd.readouterr()
-    told = [printed.out, printed.err]
+    told = [printed.out, printed.err, *caplog.messages]
     segs = 0
     for path in (path for name in ("text", "json", "none") for path in (tmp_path / name).rglob("*")):
         told.append(str(path.relative_to(tmp_path)))
