@@ -18,6 +18,7 @@ from PIL import Image
 from segcli.model_folder import save_model_folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deed", "codes"), [("exit", [9, 9, 9, 1]), ("sleep", [70, 70, 70, 1])])
 def test_nine_of_ten_are_done_though_one_ends_three_runs(tmp_path: Path, deed: str, codes: list[int]) -> None:
     deadly_plugin.install(tmp_path / "site")

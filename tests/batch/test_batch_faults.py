@@ -46,6 +46,7 @@ def deadly(model: Path, pictures: Path, tmp_path: Path) -> Callable[..., int]:
     return call
 
 
+@pytest.mark.slow
 def test_a_case_that_kills_every_run_is_left_alone_once_it_died_alone(
     deadly: Callable[..., int], predict: Predict, statuses: Statuses, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_case_that_kills_every_run_is_left_alone_once_it_died_alone(
     assert not [path for path in (tmp_path / "out").rglob("*") if "tmp" in path.name]
 
 
+@pytest.mark.slow
 def test_a_network_that_never_comes_back_ends_the_run(
     deadly: Callable[..., int], statuses: Statuses, tmp_path: Path
 ) -> None:

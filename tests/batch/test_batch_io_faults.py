@@ -43,6 +43,7 @@ def temporaries(output: Path) -> list[str]:
     return [path.name for path in output.rglob(".segcli*") if path.name != ".segcli-key"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_reader")
 def test_every_call_may_fail(
     predict: Predict, two_kinds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

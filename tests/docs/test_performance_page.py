@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import click
@@ -32,11 +33,16 @@ def test_the_page_names_its_benchmarks() -> None:
     }
 
 
+@cache
+def help_of(script: str) -> str:
+    command = [sys.executable, script, "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_benchmark_knows_the_options_it_is_started_with(command: str) -> None:
     script, *arguments = command.split()
-    shown = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert options(" ".join(arguments)) <= options(shown.stdout)
+    assert options(" ".join(arguments)) <= options(help_of(script))
 
 
 def test_what_an_operator_can_tune_are_options_of_predict() -> None:

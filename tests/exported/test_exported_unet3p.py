@@ -49,6 +49,7 @@ def export(kind: str, original: LoadedModel, folder: Path) -> Path:
     return folder / "unet3p.onnx"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the image states no orientation")
 @pytest.mark.parametrize("kind", ["torchscript", "onnx"])
 def test_an_export_draws_the_masks_of_the_original(kind: str, original: LoadedModel, tmp_path: Path) -> None:

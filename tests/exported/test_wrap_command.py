@@ -27,6 +27,7 @@ class Loops(nn.Module):
         return torch.cat([x, -x], dim=1)
 
 
+@pytest.mark.slow
 def test_a_network_that_loops_is_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = script(Loops().eval(), tmp_path / "net.pt")
     begun = time.monotonic()
@@ -42,6 +43,7 @@ class Prints(Net):
         return self.up(self.down(x).relu())
 
 
+@pytest.mark.slow
 def test_what_a_network_prints_is_not_the_commands_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = script(Prints().eval(), tmp_path / "net.pt")
     assert run(["models", "wrap", str(file), "--card", str(card(tmp_path)), "-o", str(tmp_path / "model")]) == 0
@@ -63,6 +65,7 @@ def test_a_plugin_that_ends_the_process_fails_its_check(
     assert "ended without an answer (exit code 0)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_card_to_fill_in_knows_what_the_shapes_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_onnx(tmp_path / "net.onnx", [1, 1, 16, 16])
     template = tmp_path / "card.json"
@@ -84,6 +87,7 @@ def test_a_card_to_fill_in_knows_what_the_shapes_say(tmp_path: Path, capsys: pyt
     assert run(words) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_torch_export_program_needs_trust_and_becomes_onnx(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def test_the_list_names_them_and_stays_readable(site: Path) -> None:
     assert "os._exit, which ends the process" in reasons["quits"] and "os.execv" in reasons["another"]
 
 
+@pytest.mark.slow
 def test_a_run_beside_them_writes_the_same_masks(site: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     pixels = np.random.default_rng(0).integers(0, 255, (70, 80), dtype=np.uint8)

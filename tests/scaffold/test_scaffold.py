@@ -49,6 +49,7 @@ def test_as_generated_it_keeps_the_contract(tmp_path: Path) -> None:
     assert "2 passed" in tests.stdout
 
 
+@pytest.mark.slow
 def test_it_installs_says_that_it_is_untrained_and_runs(tmp_path: Path) -> None:
     project, site = tmp_path / "project", tmp_path / "site"
     site.mkdir()

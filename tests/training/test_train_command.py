@@ -126,6 +126,7 @@ def test_the_shipped_model_is_not_changed(trained: Path, capsys: pytest.CaptureF
     assert "give -o" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights_and_curves(tmp_path: Path) -> None:
     nnunet_set(tmp_path / "set", 4)
     options = [*TINY, "--steps", "24", "--checkpoint-every", "3", "--validate-every", "8", "--test", "0"]
