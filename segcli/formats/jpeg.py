@@ -18,6 +18,7 @@ from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.channels import RGB, reconcile
 from segcli.formats.decoding import MASK_PIXELS, check_pixels, decoding, refuse_gzip
+from segcli.formats.exif import exif_orientation
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.jpeg_stream import FRAMES, SOS, check_stream, segments
 from segcli.formats.orient import as_viewed, transposes
@@ -27,9 +28,6 @@ from segcli.image import Image, LabelMap
 from segcli.regular_file import open_regular
 
 _APP0, _APP1 = 0xE0, 0xE1
-_ORIENTATION = 0x0112
-_NUMBERS = {1: "B", 3: "H", 4: "I"}
-"""Types of a whole number in EXIF (BYTE, SHORT, LONG)."""
 
 _MOSTLY_ENOUGH = 2**20
 """Bytes within which the header of nearly every file ends."""
@@ -132,39 +130,22 @@ def _header_of(path: Path) -> Header:
 def _header(data: bytes) -> Header:
     """Raises UnreadableError without a frame header and a scan behind it."""
     refuse_gzip(data, "JPEG")
-    orientation, phys = 1, None
+    orientations, phys = set(), None
     frame: tuple[int, int, int, int] | None = None
     for segment in segments(data):
         marker, payload = segment.marker, data[segment.start : segment.stop]
         if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 12:
             phys = _density(*struct.unpack(">BHH", payload[7:12]))
         elif marker == _APP1 and payload.startswith(b"Exif\0\0"):
-            orientation = _exif_orientation(payload)
+            orientations.add(exif_orientation(payload[6:]))
         elif marker in FRAMES and frame is None and len(payload) >= 6:
             precision, rows, columns, components = struct.unpack(">BHHB", payload[:6])
             frame = rows, columns, components, precision
         elif marker == SOS and frame is not None and all(frame):
-            return Header(*frame, orientation, phys)
+            if len(orientations) > 1:
+                raise UnsupportedError("the JPEG's EXIF data state two orientations: save it again")
+            return Header(*frame, max(orientations, default=1), phys)
     raise UnreadableError("the JPEG has no complete header: export it again")
-
-
-def _exif_orientation(payload: bytes) -> int:
-    """1-8, of the first directory (TIFF 6.0); damaged EXIF counts as 1, for viewers show such files unturned."""
-    tiff = payload[6:]
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, values = struct.unpack_from(f"{order}HHI", tiff, entry)
-            if tag == _ORIENTATION and kind in _NUMBERS and values == 1:
-                (value,) = struct.unpack_from(order + _NUMBERS[kind], tiff, entry + 8)
-                return value if 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
 
 
 def _density(unit: int, x: int, y: int) -> tuple[int, int, int] | None:

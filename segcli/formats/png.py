@@ -1,8 +1,8 @@
 """PNG: every bit depth and colour type in, indexed or grey masks out.
 
 Decoded by imagecodecs (libpng), because Pillow silently turns 16-bit RGB into 8 bit. Grey of 1, 2 and 4 bits is spread
-over 0-255 as the standard asks of viewers; gamma, colour profiles and EXIF are ignored knowingly: intensities are what
-the file stores. Palette images are read as the colours they show; as label maps, palette indices stay indices.
+over 0-255 as the standard asks of viewers; gamma and colour profiles are ignored knowingly: intensities are what the
+file stores. Palette images are read as the colours they show; as label maps, palette indices stay indices.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from segcli.errors import UnsupportedError
 from segcli.formats import png_chunks
 from segcli.formats.channels import RGB, drop_opaque_alpha, reconcile
 from segcli.formats.decoding import MASK_PIXELS, check_mask, check_pixels, decoding, refuse_gzip
+from segcli.formats.exif import exif_orientation
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.palette import MAX_INDEX, color_table, fits_palette
 from segcli.formats.png_check import check_file, check_palette
@@ -62,6 +63,7 @@ class Png:
         warnings = _animation_warning(data)
         still = png_chunks.without(data, _ANIMATION) if warnings else data
         check_file(still, stated)
+        _refuse_turned(still)
         with decoding("PNG"):
             if stated.color == png_chunks.PALETTE:
                 check_palette(int(_indices(still, stated).max(initial=0)), still)
@@ -88,6 +90,7 @@ class Png:
             raise UnsupportedError("the PNG is no label map: it holds colours or transparency, not label numbers")
         check_mask(stated.rows * stated.columns, stated.itemsize, max_pixels)
         check_file(png_chunks.without(data, _ANIMATION), stated)
+        _refuse_turned(data)
         with decoding("PNG mask"):
             labels = _indices(data, stated)
         return (LabelMap(labels[np.newaxis]),)
@@ -144,6 +147,15 @@ def _resolution(data: bytes) -> list[int] | None:
         if kind == b"IDAT":
             break
     return None
+
+
+def _refuse_turned(data: bytes) -> None:
+    """Some programs heed the orientation in the EXIF data of a PNG, most do not: the mask would lie right for a few."""
+    if any(
+        kind == b"eXIf" and exif_orientation(payload.removeprefix(b"Exif\0\0")) != 1
+        for kind, payload in png_chunks.chunks(data)
+    ):
+        raise UnsupportedError("the PNG's EXIF data say that it is to be turned, which few programs do: save it turned")
 
 
 def _animation_warning(data: bytes) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ The other compressions have checksums, or decoders that say so themselves, or (n
 
 from __future__ import annotations
 
+import lzma
 import math
 from typing import Any
 
@@ -25,13 +26,24 @@ _JPEG_2000 = frozenset(
         tifffile.COMPRESSION.APERIO_JP2000_RGB,
     }
 )
+_OF_ANY_LENGTH = frozenset({tifffile.COMPRESSION.LZW, tifffile.COMPRESSION.LZMA})
+"""What tifffile cuts to the length that it must have; it refuses other compressions of another length itself."""
+
+_PADDING = 3
+"""Bytes by which programs fill up uncompressed data to whole words."""
+
+_WRONG_LENGTH = "the TIFF is damaged (a strip or tile has another length than it must): export it again"
 
 
 def check_page(page: Any) -> None:
     """Raise UnreadableError if a strip or tile of a page is damaged, as far as its compression can show it."""
     check_fax(page)
     compression = page.keyframe.compression
-    if compression not in _JPEG | _JPEG_2000 | {tifffile.COMPRESSION.LZW}:
+    if compression == tifffile.COMPRESSION.NONE:
+        for index, count in enumerate(page.databytecounts):
+            _check_uncompressed(page.keyframe, count, index)
+        return
+    if compression not in _JPEG | _JPEG_2000 | _OF_ANY_LENGTH:
         return
     tables = page.jpegtables if compression in _JPEG else None
     file = page.parent.filehandle
@@ -53,14 +65,32 @@ def check_segment(keyframe: Any, data: bytes | None, index: int, tables: bytes |
     if keyframe.compression in _JPEG_2000:
         _check_jpeg_2000(data)
         return
-    if keyframe.compression != tifffile.COMPRESSION.LZW:
+    if keyframe.compression == tifffile.COMPRESSION.NONE:
+        _check_uncompressed(keyframe, len(data), index)
+        return
+    if keyframe.compression not in _OF_ANY_LENGTH:
         return
     if keyframe.fillorder == 2:
         data = bytes(imagecodecs.bitorder_decode(data))
+    sizes = _sizes(keyframe, index)
+    if keyframe.compression == tifffile.COMPRESSION.LZMA:
+        with decoding("TIFF"):
+            length = len(lzma.LZMADecompressor().decompress(data, max(sizes) + 1))
+    else:
+        length = len(imagecodecs.lzw_decode(data, out=max(sizes) + 1))  # it stops without a word where out is full
+    if length not in sizes:
+        raise UnreadableError(_WRONG_LENGTH)
+
+
+def _check_uncompressed(keyframe: Any, count: int, index: int) -> None:
+    if count > max(_sizes(keyframe, index)) + _PADDING:
+        raise UnreadableError(_WRONG_LENGTH)
+
+
+def _sizes(keyframe: Any, index: int) -> set[int]:
+    """Bytes that a strip or tile may have, unpacked."""
     _, _, shape = keyframe.decode(None, index)
-    sizes = {_bytes_of(keyframe, rows, shape) for rows in (shape[1], _full_height(keyframe))}
-    if len(imagecodecs.lzw_decode(data, out=max(sizes) + 1)) not in sizes:  # it stops without a word where out is full
-        raise UnreadableError("the TIFF is damaged (a strip or tile has another length than it must): export it again")
+    return {_bytes_of(keyframe, rows, shape) for rows in (shape[1], _full_height(keyframe))}
 
 
 def _check_jpeg_2000(data: bytes) -> None:

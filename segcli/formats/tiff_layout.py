@@ -139,6 +139,8 @@ def check_stored(stack: Stack, size: int) -> tuple[str, ...]:
             raise UnreadableError("the TIFF has a page without pixel data: export it again")
         if min(len(page.dataoffsets), len(page.databytecounts)) < math.prod(page.keyframe.chunked):
             raise UnreadableError("the TIFF announces more rows or columns than it holds: export it again")
+        if page.keyframe.is_tiled and len(page.dataoffsets) > math.prod(page.keyframe.chunked):
+            raise UnreadableError("the TIFF holds more tiles than its size explains: export it again")
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
             if offset + count > size:
                 raise UnreadableError("the TIFF is cut off: its pixel data reach beyond the end of the file")

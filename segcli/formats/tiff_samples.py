@@ -40,6 +40,19 @@ _DECODED_TO_RGB = frozenset(
         tifffile.COMPRESSION.WEBP,
     }
 )
+_PREDICTED = frozenset(
+    {
+        tifffile.COMPRESSION.LZW,
+        tifffile.COMPRESSION.ADOBE_DEFLATE,
+        tifffile.COMPRESSION.DEFLATE,
+        tifffile.COMPRESSION.PIXTIFF,
+        tifffile.COMPRESSION.LZMA,
+        tifffile.COMPRESSION.ZSTD,
+        tifffile.COMPRESSION.ZSTD_DEPRECATED,
+    }
+)
+"""Those with which libtiff applies a predictor; with others it passes over the tag, tifffile does not."""
+
 _TRANSPARENCY = frozenset({tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA})
 
 
@@ -51,6 +64,12 @@ def check_page(page: Any) -> None:
         raise UnsupportedError(
             f"the TIFF is compressed in a way no decoder here reads (number {int(page.compression)}): convert it first"
         )
+    if page.predictor not in (1, None) and page.compression not in _PREDICTED:
+        raise UnsupportedError(
+            "the TIFF states a predictor that its compression does not have (decoders differ): save it again"
+        )
+    if page.tags.get("PhotometricInterpretation") is None:
+        raise UnreadableError("the TIFF does not say whether 0 is black or white: save it again")
     if page.photometric not in _READ:
         what = _NAMES.get(page.photometric, "colours of an unknown kind")
         raise UnsupportedError(f"the TIFF holds {what}: convert it to grey or RGB first")

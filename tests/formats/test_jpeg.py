@@ -99,6 +99,16 @@ def test_damaged_exif_counts_as_none(tmp_path: Path) -> None:
     assert read(FORMAT, tmp_path / "a.jpg").parts[0].shape[2:] == GREY.shape
 
 
+def test_two_orientations_are_refused_and_the_same_one_twice_is_not(tmp_path: Path) -> None:
+    path, data, other = tmp_path / "a.jpg", jpeg(GREY, orientation=6), jpeg(GREY, orientation=3)
+    first, more = (found[found.index(b"\xff\xe1") : found.index(b"\xff\xdb")] for found in (data, other))
+    path.write_bytes(data.replace(first, first + first))
+    assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], oracle(data)[..., 0])
+    path.write_bytes(data.replace(first, more + first))
+    with pytest.raises(UnsupportedError, match="two orientations"):
+        read(FORMAT, path)
+
+
 def test_bytes_between_the_segments_are_told_as_damage(tmp_path: Path) -> None:
     """libjpeg warns of them: a table before them may have lost its end."""
     path = tmp_path / "a.jpg"

@@ -9,6 +9,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from plain_files import mask_request, mutate, pillow, read, scene, segment, survives
 
 from segcli.contract import Label
@@ -247,6 +248,24 @@ def test_what_libpng_only_warns_of_is_refused(name: str, tmp_path: Path) -> None
     path.write_bytes(data)
     with pytest.raises((UnreadableError, UnsupportedError), match=words):
         read(FORMAT, path)
+
+
+@pytest.mark.parametrize("place", ["before the pixels", "behind them"])
+def test_a_picture_that_exif_says_is_to_be_turned_is_refused(place: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    for orientation in range(1, 9):
+        exif = Pillow.Exif()
+        exif[0x0112] = orientation
+        stated = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+        path.write_bytes(whole(stated + PIXELS if place == "before the pixels" else PIXELS + stated))
+        with Pillow.open(path) as image:
+            assert image.getexif()[0x0112] == orientation or place == "behind them"
+        if orientation == 1:
+            assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], GREY8)
+            continue
+        for attempt in (lambda: read(FORMAT, path), lambda: FORMAT.read_labels(path)):
+            with pytest.raises(UnsupportedError, match="save it turned"):
+                attempt()
 
 
 def test_a_size_that_the_bytes_cannot_hold_is_refused(tmp_path: Path) -> None:

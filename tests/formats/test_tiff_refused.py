@@ -54,6 +54,49 @@ def ycbcr_in_pairs() -> bytes:
     return data.replace(entry, struct.pack("<HHIHH", 530, 3, 2, 2, 1))
 
 
+def with_tag(number: int, value: int | None, **options: Any) -> bytes:
+    """A tag of the only directory set to a SHORT, or taken away; the directory is written anew at the end."""
+    data = tiff(options.pop("pixels", GREY), metadata=None, byteorder="<", **options)
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    entries = {data[at : at + 2]: data[at : at + 12] for at in range(start + 2, start + 2 + 12 * count, 12)}
+    tag = struct.pack("<H", number)
+    entries.pop(tag, None)
+    if value is not None:
+        entries[tag] = struct.pack("<HHIHH", number, 3, 1, value, 0)
+    data += b"\0" * (len(data) % 2)
+    entries_in_order = sorted(entries.values(), key=lambda entry: struct.unpack("<H", entry[:2]))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries_in_order) + bytes(4)
+    return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (with_tag(317, 2), "predictor that its compression does not have"),
+        (with_tag(317, 2, compression="packbits"), "predictor that its compression does not have"),
+        (with_tag(262, None), "whether 0 is black or white"),
+        (with_tag(256, 30), "another length"),  # columns
+        (with_tag(256, 30, compression="lzma"), "another length"),
+        (with_tag(257, 20), "another length"),  # rows
+        (with_tag(277, None, pixels=RGB, photometric="rgb"), "another length"),  # samples: 1 where none are stated
+        (with_tag(256, 30, tile=(16, 16)), "more tiles"),
+    ],
+)
+def test_headers_that_decoders_read_differently_are_refused(data: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(data)
+    with pytest.raises((UnsupportedError, UnreadableError), match=words):
+        read(FORMAT, path)
+
+
+def test_the_predictor_of_a_compression_that_has_one_is_undone(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    for compression in ("lzw", "zlib", "lzma", "zstd"):
+        path.write_bytes(tiff(GREY, compression=compression, predictor=True, metadata=None))
+        assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], GREY)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
