@@ -182,7 +182,7 @@ class _Scanner:
             if isinstance(answer, dict):
                 records.append((path, answer))
                 if self._options.name_series:
-                    number, description = (next(iter(answer["select"][word]), "") for word in _SERIES_WORDS)
+                    number, description = (next(iter(answer["selected"][word]), "") for word in _SERIES_WORDS)
                     self.series[path] = (number, description)
                 continue
             status: Literal["skipped", "failed"] = "skipped" if isinstance(answer, SkippedCase) else "failed"
@@ -204,10 +204,10 @@ class _Scanner:
         options = self._options
         request = GroupRequest(lambda path: by_path[path].relative, options.select, options.spacing_given)
         cases, left_out = load_format(DICOM).group(records, request)
-        arriving = self._growing | {record["series"] for path, record in records if self._is_young(by_path[path])}
+        arriving = self._growing | {record["series_uid"] for path, record in records if self._is_young(by_path[path])}
         unsure = self._unsure | self._unsure_of({path.parent for path, _ in records})
-        arriving |= {record["series"] for path, record in records if path.parent in unsure}
-        series = {path: record["series"] for path, record in records}
+        arriving |= {record["series_uid"] for path, record in records if path.parent in unsure}
+        series = {path: record["series_uid"] for path, record in records}
         cases = [replace(case, linked=any(by_path[path].linked for path in case.files)) for case in cases]
         self._add_dicom(cases, left_out, {path for path, uid in series.items() if uid in arriving})
 
@@ -264,7 +264,7 @@ class _Scanner:
                 self._apart.add(file.path.parent)
         for path, answer in self._readers.describe(DICOM, came, self._keywords) if came else ():
             if isinstance(answer, dict):
-                self._growing.add(answer["series"])
+                self._growing.add(answer["series_uid"])
             elif not isinstance(answer, SkippedCase):
                 self._apart.add(path.parent)
 

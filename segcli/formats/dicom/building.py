@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from segcli.case import Case
+from segcli.formats.dicom.records import Instance
 from segcli.formats.dicom.split import Frame, Stack
 from segcli.formats.dicom.stack import StackShape, normal_of, shape_of
 from segcli.formats.dicom.uids import case_id
@@ -28,29 +29,29 @@ def case_of(
     ``remarks``: what is to be told about the whole series. ``spacing_given``: by the user, so that none is missed.
     """
     first = stack.frames[0]
-    record = first.record
+    instance = first.instance
     files = tuple(dict.fromkeys(frame.path for frame in stack.frames))
     geometry, shape = _geometry(stack)
-    identifier = case_id(record["study"], record["series"], *stack.part, stack.time)
+    identifier = case_id(instance.study_uid, instance.series_uid, *stack.part, stack.time)
     folder = _common_folder([relative(path) for path in files])
     thickness, note = _thickness(stack, shape)
     missed = geometry.spacing is None and not spacing_given
     warnings = (*shape.warnings, *_remarks(stack, geometry, note, missed), *remarks)
     numbers = {path: index for index, path in enumerate(files)}
-    records = {frame.path: frame.record for frame in stack.frames}
+    instances = {frame.path: frame.instance for frame in stack.frames}
     details: dict[str, Json] = {
         "slices": [[numbers[frame.path], frame.number] for frame in stack.frames],
-        "instances": [_instance(records[path]) for path in files],
-        "series": record["series"],
-        "frame_of_reference": record["for"],
+        "instances": [_reference(instances[path]) for path in files],
+        "series": instance.series_uid,
+        "frame_of_reference": instance.frame_of_reference_uid,
         "geometry": geometry.to_json(),
         "step": shape.normal_step,
         "thickness": thickness,
-        "rows": record["rows"],
-        "columns": record["columns"],
+        "rows": instance.rows,
+        "columns": instance.columns,
         "dtype": _intensity_type(stack),
         "rescale": [_rescale(frame) for frame in stack.frames],
-        "body_part": sorted({frame.record.get("body_part", "") for frame in stack.frames} - {""}),
+        "body_part": sorted({frame.instance.body_part for frame in stack.frames} - {""}),
         "irregular": list(shape.warnings),
         "unsure": [text for text in warnings if "spacing" in text or "position" in text],
     }
@@ -61,18 +62,18 @@ def case_of(
         name=str(folder) if str(folder) != "." else ".",
         output=folder / f"SEG_{identifier}.dcm",
         files=files,
-        modality=record["modality"],
-        shape=(len(stack.frames), record["rows"], record["columns"]),
+        modality=instance.modality,
+        shape=(len(stack.frames), instance.rows, instance.columns),
         spacing=None if spacing is None else (*spacing, *([] if shape.normal_step is None else [shape.normal_step])),
         orientation=geometry.orientation,
-        transfer_syntax="\\".join(sorted({frame.record["syntax"] for frame in stack.frames})),
+        transfer_syntax="\\".join(sorted({frame.instance.transfer_syntax_uid for frame in stack.frames})),
         warnings=warnings,
         details=details,
     )
 
 
-def _instance(record: Json) -> Json:
-    return [record["sop_class"], record["sop"], record["frames"], record["syntax"]]
+def _reference(instance: Instance) -> Json:
+    return [instance.sop_class_uid, instance.instance_uid, instance.frames, instance.transfer_syntax_uid]
 
 
 def _common_folder(files: list[PurePosixPath]) -> PurePosixPath:
@@ -82,18 +83,19 @@ def _common_folder(files: list[PurePosixPath]) -> PurePosixPath:
 
 def _geometry(stack: Stack) -> tuple[Geometry, StackShape]:
     planes = [frame.plane for frame in stack.frames]
-    spacing = planes[0].get("s")
-    known = None if spacing is None else (float(spacing[0]), float(spacing[1]))
-    if "p" not in planes[0] or "o" not in planes[0]:
-        return Geometry(spacing=known), StackShape(None, None, ())
-    orientation = planes[0]["o"]
-    shape = shape_of([plane["p"] for plane in planes], orientation, known)
-    row, column = np.asarray(orientation).reshape(2, 3).tolist()
+    spacing = planes[0].pixel_spacing
+    places = [place for plane in planes if (place := plane.place) is not None]
+    if not places:
+        return Geometry(spacing=spacing), StackShape(None, None, ())
+    positions = tuple(position for position, _ in places)
+    orientation = places[0][1]
+    shape = shape_of(positions, orientation, spacing)
+    normal = normal_of(orientation).tolist()
     geometry = Geometry(
-        spacing=known,
+        spacing=spacing,
         slice_spacing=shape.spacing,
-        axes=(tuple(row), tuple(column), tuple(normal_of(orientation).tolist())),
-        positions=tuple((plane["p"][0], plane["p"][1], plane["p"][2]) for plane in planes),
+        axes=(orientation[:3], orientation[3:], (normal[0], normal[1], normal[2])),
+        positions=positions,
     )
     return geometry, shape
 
@@ -101,12 +103,12 @@ def _geometry(stack: Stack) -> tuple[Geometry, StackShape]:
 def _thickness(stack: Stack, shape: StackShape) -> tuple[float | None, str | None]:
     """Slice thickness, and what is said where none is stated; see :func:`segcli.formats.dicom.space.thickness`."""
     planes = [frame.plane for frame in stack.frames]
-    stated = next((plane["t"] for plane in planes if "t" in plane), None)
-    if "t" in planes[0] or "p" not in planes[0]:
+    stated = next((plane.slice_thickness for plane in planes if plane.slice_thickness is not None), None)
+    if planes[0].slice_thickness is not None or planes[0].position is None:
         return stated, None
     for number, words in (
         (stated, "that of other slices"),
-        (shape.normal_step or planes[0].get("b"), "the distance between slices"),
+        (shape.normal_step or planes[0].spacing_between_slices, "the distance between slices"),
         (0.0, "the pixel spacing"),
     ):
         if number is not None:
@@ -115,42 +117,42 @@ def _thickness(stack: Stack, shape: StackShape) -> tuple[float | None, str | Non
 
 
 def _remarks(stack: Stack, geometry: Geometry, note: str | None, spacing_missed: bool) -> list[str]:
-    record = stack.frames[0].record
+    instance = stack.frames[0].instance
     remarks = [] if note is None else [note]
-    if spacing_missed and geometry.positions is not None and record["for"] is not None:
+    if spacing_missed and geometry.positions is not None and instance.frame_of_reference_uid is not None:
         remarks.append("no usable pixel spacing is stated: the case is refused unless --spacing gives one")
     elif spacing_missed:
-        detector = " but that of the detector" if record["detector_spacing"] else ""
+        detector = " but that of the detector" if instance.has_detector_spacing else ""
         remarks.append(f"no pixel spacing is stated{detector}: --spacing gives one, else pixels are taken as they are")
-    if geometry.positions is None and record["modality"] in ("CT", "MR", "PT"):
+    if geometry.positions is None and instance.modality in ("CT", "MR", "PT"):
         remarks.append("no slice position or orientation is stated: each image is segmented in its own plane")
     if stack.time_points > 1:
         remarks.append(f"one of {stack.time_points} time points (or echoes) at the same positions: one mask each")
-    if not record["dated"]:
+    if not instance.is_dated:
         remarks.append("no usable date in the headers: the SEG is dated 1900-01-01")
-    notes = sorted({text for frame in stack.frames for text in frame.record["notes"]})
+    notes = sorted({text for frame in stack.frames for text in frame.instance.notes})
     return remarks + [f"odd header value: {text}" for text in notes]
 
 
 def _rescale(frame: Frame) -> tuple[float, float]:
     """Slope and intercept; what no frame of the series states is 1 and 0."""
-    slope, intercept = frame.plane.get("r") or (None, None)
+    slope, intercept = frame.plane.rescale_slope, frame.plane.rescale_intercept
     return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
 
 
 def _intensity_type(stack: Stack) -> str | None:
     """NumPy dtype that holds every intensity of the stack exactly, or float32; None if only the pixels will tell."""
-    records = [frame.record for frame in stack.frames]
-    if any(record["lut"] or record["samples"] != 1 or record["photometric"] == "PALETTE COLOR" for record in records):
+    instances = [frame.instance for frame in stack.frames]
+    if any(instance.has_modality_lut or instance.is_colour for instance in instances):
         return None
-    if any(record["float"] for record in records):
-        return "float64" if any(record["bits"][0] == 64 for record in records) else "float32"
+    if any(instance.is_float for instance in instances):
+        return "float64" if any(instance.bits_allocated == 64 for instance in instances) else "float32"
     lowest, highest = 0, 0
     for frame in stack.frames:
         slope, intercept = _rescale(frame)
         if slope != 1 or intercept != int(intercept):
             return "float32"
-        _, stored, _, signed = frame.record["bits"]
+        stored, signed = frame.instance.bits_stored, frame.instance.is_signed
         lowest = min(lowest, (-(1 << (stored - 1)) if signed else 0) + int(intercept))
         highest = max(highest, (1 << (stored - 1 if signed else stored)) - 1 + int(intercept))
     for name in _INTEGER_TYPES:

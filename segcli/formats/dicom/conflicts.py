@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from segcli.image import Json
+from segcli.formats.dicom.records import Instance
 
-Record = tuple[Path, Json]
+InstanceFile: TypeAlias = tuple[Path, Instance]
 
 TWICE = "two of its files claim to be the same instance but differ: remove the wrong one"
 _INSTANCE = "an instance of it is found in another series too: remove the wrong one"
@@ -26,22 +27,22 @@ class Conflicts:
     instances: frozenset[str]
     series: frozenset[str]
 
-    def of(self, records: Sequence[Json]) -> str | None:
-        """Why the records of one series cannot be trusted; None if they can."""
-        if any(record["sop"] in self.instances for record in records):
+    def of(self, instances: Sequence[Instance]) -> str | None:
+        """Why the instances of one series cannot be trusted; None if they can."""
+        if any(instance.instance_uid in self.instances for instance in instances):
             return _INSTANCE
-        if any(record["series"] in self.series for record in records):
+        if any(instance.series_uid in self.series for instance in instances):
             return _STUDY
-        return _PATIENT if len({record["patient"] for record in records}) > 1 else None
+        return _PATIENT if len({instance.patient for instance in instances}) > 1 else None
 
 
-def conflicts_of(records: Sequence[Record]) -> Conflicts:
+def conflicts_of(files: Sequence[InstanceFile]) -> Conflicts:
     """Among everything that was found."""
     series: dict[str, set[tuple[str, str]]] = {}
     studies: dict[str, set[str]] = {}
-    for _, record in records:
-        series.setdefault(record["sop"], set()).add((record["study"], record["series"]))
-        studies.setdefault(record["series"], set()).add(record["study"])
+    for _, instance in files:
+        series.setdefault(instance.instance_uid, set()).add((instance.study_uid, instance.series_uid))
+        studies.setdefault(instance.series_uid, set()).add(instance.study_uid)
     return Conflicts(
         frozenset(uid for uid, found in series.items() if len(found) > 1),
         frozenset(uid for uid, found in studies.items() if len(found) > 1),

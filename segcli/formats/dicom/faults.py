@@ -9,9 +9,9 @@ from segcli.errors import CaseError
 from segcli.formats.dicom import kinds
 from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout, layout_of
+from segcli.formats.dicom.records import Instance
 from segcli.formats.limits import FREE_SLICES
 from segcli.formats.unpack import MOST_OF_A_BYTE
-from segcli.image import Json
 
 _TOO_FEW = "the file holds fewer bytes of pixel data than its sizes need: it was cut short"
 _BYTES_OF_A_FRAME = 16
@@ -21,8 +21,8 @@ _BYTES_OF_A_PLANE = 64
 """Stored bytes of a frame that functional groups describe: no group that says anything is shorter."""
 
 
-def fault_of(opened: Opened, record: Json) -> str | None:
-    """``record``: what :mod:`segcli.formats.dicom.instance` has made of the header so far."""
+def fault_of(opened: Opened, instance: Instance) -> str | None:
+    """``instance``: what :mod:`segcli.formats.dicom.instance` has made of the header."""
     if opened.syntax not in kinds.DECODABLE:
         syntax = kinds.shown(opened.syntax)
         return f"transfer syntax {syntax} cannot be decoded: convert it to another, uncompressed for example"
@@ -36,7 +36,7 @@ def fault_of(opened: Opened, record: Json) -> str | None:
         return str(error)
     if opened.syntax not in kinds.NATIVE and layout.high != layout.stored - 1:
         return f"compressed pixels with high bit {layout.high} for {layout.stored} bits stored"
-    return opened.twice or _fault_of_size(opened, layout) or _fault_of_frames(record) or _fault_of_planes(record)
+    return opened.twice or _fault_of_size(opened, layout) or _fault_of_frames(instance) or _fault_of_planes(instance)
 
 
 def describes_its_frames(stored: int, frames: int, described: int) -> bool:
@@ -57,18 +57,20 @@ def _fault_of_size(opened: Opened, layout: Layout) -> str | None:
     return None
 
 
-def _fault_of_frames(record: Json) -> str | None:
-    described = record.get("described", record["frames"])
-    if described != record["frames"]:
-        return f"it states {record['frames']} frames and describes {described}"
-    if len(record["planes"]) != described and "cine" not in record:
+def _fault_of_frames(instance: Instance) -> str | None:
+    described = instance.frames_described
+    if described is None:
+        return None
+    if described != instance.frames:
+        return f"it states {instance.frames} frames and describes {described}"
+    if len(instance.planes) != described:
         return f"it describes {described:,} frames in too few bytes to say anything of them: correct the header"
     return None
 
 
-def _fault_of_planes(record: Json) -> str | None:
+def _fault_of_planes(instance: Instance) -> str | None:
     """Values that are there but make no sense: an absent position is an answer, a broken one is not."""
-    for plane in record["planes"]:
-        if "x" in plane:
-            return f"{plane['x']} is not what the standard asks of it: correct the header"
+    for plane in instance.planes:
+        if plane.malformed is not None:
+            return f"{plane.malformed} is not what the standard asks of it: correct the header"
     return None

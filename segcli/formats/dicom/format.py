@@ -42,13 +42,14 @@ class DicomFormat:
         """What grouping must know of one file, from its header. Raises SkippedCase or UnreadableError."""
         from segcli.formats.dicom.instance import describe_instance
 
-        return describe_instance(path, keywords)
+        return describe_instance(path, keywords).to_json()
 
     def group(self, records: Sequence[tuple[Path, Json]], request: GroupRequest) -> tuple[list[Case], list[LeftOut]]:
         """Files and their descriptions → cases, and every file left out with its reason."""
         from segcli.formats.dicom.grouping import group
+        from segcli.formats.dicom.records import Instance
 
-        return group(records, request)
+        return group([(path, Instance.from_json(record)) for path, record in records], request)
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         """Intensities of a case. Raises UnreadableError or UnsupportedError."""

@@ -11,7 +11,7 @@ from typing import Literal
 from segcli.case import Case, LeftOut
 from segcli.formats.dicom import kinds
 from segcli.formats.dicom.building import case_of
-from segcli.formats.dicom.conflicts import TWICE, Conflicts, Record, conflicts_of
+from segcli.formats.dicom.conflicts import TWICE, Conflicts, InstanceFile, conflicts_of
 from segcli.formats.dicom.selection import matches
 from segcli.formats.dicom.split import Frame, Stack, frames_of, stacks_of
 from segcli.formats.dicom.uids import case_id
@@ -38,16 +38,16 @@ class GroupRequest:
     spacing_given: bool = False
 
 
-def group(records: Sequence[Record], request: GroupRequest) -> tuple[list[Case], list[LeftOut]]:
+def group(files: Sequence[InstanceFile], request: GroupRequest) -> tuple[list[Case], list[LeftOut]]:
     """Cases of all series, and what was left out.
 
-    ``records``: files and what :func:`~segcli.formats.dicom.instance.describe_instance` said of each. Every file ends
-    in a case or in exactly one left-out entry; a file with several time points or orientations may be in several cases.
+    Every file ends in a case or in exactly one left-out entry; a file with several time points or orientations may be
+    in several cases.
     """
-    sorter = _Sorter(request, conflicts_of(records))
-    series: dict[tuple[str, str], list[Record]] = {}
-    for path, record in sorted(records, key=lambda entry: str(entry[0])):
-        series.setdefault((record["study"], record["series"]), []).append((path, record))
+    sorter = _Sorter(request, conflicts_of(files))
+    series: dict[tuple[str, str], list[InstanceFile]] = {}
+    for path, instance in sorted(files, key=lambda entry: str(entry[0])):
+        series.setdefault((instance.study_uid, instance.series_uid), []).append((path, instance))
     for _, members in sorted(series.items()):
         sorter.take_series(members)
     return sorter.cases, sorter.left_out
@@ -60,28 +60,28 @@ class _Sorter:
         self.cases: list[Case] = []
         self.left_out: list[LeftOut] = []
 
-    def take_series(self, members: Sequence[Record]) -> None:
-        chosen = [entry for entry in members if matches(entry[1]["select"], self._request.select)]
+    def take_series(self, members: Sequence[InstanceFile]) -> None:
+        chosen = [entry for entry in members if matches(entry[1].selected, self._request.select)]
         self._leave(_without(members, chosen), "skipped", "not chosen by --select")
         unique, differing = self._unique(chosen)
-        problem = TWICE if differing else self._conflicts.of([record for _, record in unique])
+        problem = TWICE if differing else self._conflicts.of([instance for _, instance in unique])
         if problem is not None:
             self._leave(unique, "failed", problem)
             return
         slices = self._of_right_type(unique)
-        faults = sorted({record["fault"] for _, record in slices if "fault" in record})
+        faults = sorted({instance.fault for _, instance in slices if instance.fault is not None})
         if faults:
             self._leave(slices, "failed", _fault_text(slices, faults))
         else:
             self._take_stacks(slices)
 
-    def _unique(self, members: Sequence[Record]) -> tuple[list[Record], bool]:
+    def _unique(self, members: Sequence[InstanceFile]) -> tuple[list[InstanceFile], bool]:
         """Each instance once; equal copies are listed as skipped. True where copies differ."""
-        first: dict[str, Record] = {}
-        copies: list[Record] = []
-        differing: list[Record] = []
+        first: dict[str, InstanceFile] = {}
+        copies: list[InstanceFile] = []
+        differing: list[InstanceFile] = []
         for entry in members:
-            original = first.setdefault(entry[1]["sop"], entry)
+            original = first.setdefault(entry[1].instance_uid, entry)
             if original is entry:
                 continue
             same = _same_bytes(original[0], entry[0])
@@ -90,18 +90,18 @@ class _Sorter:
             self._leave([copy], "skipped", "a copy of an instance that is used already")
         return [*first.values(), *differing], bool(differing)
 
-    def _of_right_type(self, members: Sequence[Record]) -> list[Record]:
+    def _of_right_type(self, members: Sequence[InstanceFile]) -> list[InstanceFile]:
         """Without localizers, mosaics and screen captures, and without derived views among originals."""
         if any(key.lower() in _OVERRIDING for key, _ in self._request.select):
             return list(members)
-        original = any(record["type"].startswith("ORIGINAL\\PRIMARY") for _, record in members)
-        kept: list[Record] = []
+        original = any(instance.image_type.startswith("ORIGINAL\\PRIMARY") for _, instance in members)
+        kept: list[InstanceFile] = []
         for entry in members:
-            record = entry[1]
-            words = record["type"].split("\\")
-            in_space = all("p" in plane and "o" in plane for plane in record["planes"])
-            reason = kinds.reason_image_type(record["sop_class"], record["modality"], words, in_space)
-            if reason is None and original and words[1:2] == ["SECONDARY"] and record["modality"] in ("CT", "MR", "PT"):
+            instance = entry[1]
+            words = instance.image_type.split("\\")
+            in_space = all(plane.place is not None for plane in instance.planes)
+            reason = kinds.reason_image_type(instance.sop_class_uid, instance.modality, words, in_space)
+            if reason is None and original and words[1:2] == ["SECONDARY"] and instance.modality in ("CT", "MR", "PT"):
                 reason = "a derived view among original slices: --select ImageType=*SECONDARY* takes it"
             if reason is None:
                 kept.append(entry)
@@ -109,8 +109,8 @@ class _Sorter:
                 self._leave([entry], "skipped", reason)
         return kept
 
-    def _take_stacks(self, members: Sequence[Record]) -> None:
-        frames = [frame for path, record in members for frame in frames_of(path, record)]
+    def _take_stacks(self, members: Sequence[InstanceFile]) -> None:
+        frames = [frame for path, instance in members for frame in frames_of(path, instance)]
         stacks = stacks_of(frames)
         usable = self._without_scouts(stacks)
         remarks = _parts_remark(usable)
@@ -126,9 +126,7 @@ class _Sorter:
             used.update(case.files)
         self.cases += cases
         for stack in broken:
-            self._leave(
-                [_record_of(frame) for frame in stack.frames if frame.path not in used], "failed", stack.problem
-            )
+            self._leave([_file_of(frame) for frame in stack.frames if frame.path not in used], "failed", stack.problem)
 
     def _without_scouts(self, stacks: Sequence[Stack]) -> list[Stack]:
         longest = max((len(stack.frames) for stack in stacks), default=0)
@@ -137,26 +135,26 @@ class _Sorter:
         main = {stack.orientation for stack in stacks if len(stack.frames) > 1}
         kept: list[Stack] = []
         for stack in stacks:
-            scout = stack.frames[0].record["modality"] in ("CT", "MR", "PT") and len(stack.frames) == 1
+            scout = stack.frames[0].instance.modality in ("CT", "MR", "PT") and len(stack.frames) == 1
             if scout and stack.orientation and stack.orientation not in main and not stack.frames[0].number:
                 reason = "a single image askew to the stack of its series (a scout or reformatted view)"
-                self._leave([_record_of(stack.frames[0])], "skipped", reason)
+                self._leave([_file_of(stack.frames[0])], "skipped", reason)
             else:
                 kept.append(stack)
         return kept
 
-    def _leave(self, members: Sequence[Record], status: Literal["skipped", "failed"], reason: str | None) -> None:
+    def _leave(self, members: Sequence[InstanceFile], status: Literal["skipped", "failed"], reason: str | None) -> None:
         unique = dict(members)
         if not unique:
             return
         files = tuple(unique)
         names = [self._request.relative(path) for path in files]
-        record = members[0][1]
+        instance = members[0][1]
         several = len(files) > 1
         self.left_out.append(
             LeftOut(
                 name=str(names[0].parent if several else names[0]),
-                id=case_id(record["study"], record["series"], "" if several else str(names[0])),
+                id=case_id(instance.study_uid, instance.series_uid, "" if several else str(names[0])),
                 status=status,
                 reason=reason or "",
                 files=files,
@@ -179,17 +177,17 @@ def _same_bytes(one: Path, other: Path) -> bool:
     return False
 
 
-def _record_of(frame: Frame) -> Record:
-    return frame.path, frame.record
+def _file_of(frame: Frame) -> InstanceFile:
+    return frame.path, frame.instance
 
 
-def _without(members: Sequence[Record], chosen: Sequence[Record]) -> list[Record]:
+def _without(members: Sequence[InstanceFile], chosen: Sequence[InstanceFile]) -> list[InstanceFile]:
     paths = {path for path, _ in chosen}
     return [entry for entry in members if entry[0] not in paths]
 
 
-def _fault_text(members: Sequence[Record], faults: Sequence[str]) -> str:
-    faulty = sum("fault" in record for _, record in members)
+def _fault_text(members: Sequence[InstanceFile], faults: Sequence[str]) -> str:
+    faulty = sum(instance.fault is not None for _, instance in members)
     return faults[0] if faulty == len(members) else f"{faulty} of its {len(members)} files: {faults[0]}"
 
 

@@ -1,14 +1,9 @@
-"""What grouping must know of one file, from its header alone: a small JSON dict.
-
-``patient study series sop sop_class syntax modality body_part rows columns samples photometric bits for type frames
-planes`` are header values under short names; ``dated``: whether any date is usable; ``cine``: frames without positions
-of their own; ``select``: the values of the keywords asked for; ``notes``: reduced library warnings; ``fault``: why it
-cannot be decoded although it belongs to a series.
-"""
+"""What grouping must know of one file, from its header alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -21,7 +16,7 @@ from segcli.formats.dicom.dates import content_date
 from segcli.formats.dicom.faults import describes_its_frames, fault_of
 from segcli.formats.dicom.planes import TIME_KEYWORDS, enhanced_planes, single_plane
 from segcli.formats.dicom.quiet import quiet
-from segcli.image import Json
+from segcli.formats.dicom.records import Instance, Plane
 from segcli.regular_file import open_regular
 
 _KEYWORDS = (
@@ -66,8 +61,8 @@ _KEYWORDS = (
 )
 
 
-def describe_instance(path: Path, keywords: Sequence[str] = ()) -> Json:
-    """Read the header of ``path``; see the module for what comes back.
+def describe_instance(path: Path, keywords: Sequence[str] = ()) -> Instance:
+    """Read the header of ``path``.
 
     ``keywords``: further elements whose values ``--select`` compares. Raises SkippedCase (no image for us),
     UnreadableError (damaged before it can be told to which series it belongs).
@@ -75,13 +70,12 @@ def describe_instance(path: Path, keywords: Sequence[str] = ()) -> Json:
     tags = values.tags_of((*_KEYWORDS, *TIME_KEYWORDS, *keywords))
     with quiet() as notes, open_regular(path) as stream:
         opened = open_header(stream, tags)
-        record = _record(opened)
-        record["select"] = {keyword: _values(opened.data_set, keyword) for keyword in keywords}
-    record["notes"] = notes
-    return record
+        instance = _instance(opened, keywords)
+        fault = fault_of(opened, instance)
+    return replace(instance, notes=tuple(notes), fault=fault) if notes or fault is not None else instance
 
 
-def _record(opened: Opened) -> dict[str, Json]:
+def _instance(opened: Opened, keywords: Sequence[str]) -> Instance:
     data_set = opened.data_set
     sop_class = values.text(data_set, "SOPClassUID") or _class_in_meta(data_set)
     if sop_class is None:
@@ -95,62 +89,63 @@ def _record(opened: Opened) -> dict[str, Json]:
     rows, columns = values.whole(data_set, "Rows"), values.whole(data_set, "Columns")
     if opened.pixels is None and not (kinds.is_image_class(sop_class) and (opened.cut or rows)):
         raise SkippedCase(f"no image in it ({_name(sop_class)})")
-    identity = {key: values.text(data_set, keyword) for key, keyword in _IDENTITY}
-    if None in identity.values():
+    study, series, uid = (values.text(data_set, keyword) for keyword in _IDENTITY)
+    if study is None or series is None or uid is None:
         raise UnreadableError("an image whose study, series or instance UID is missing: it belongs to no series")
     frames = max(1, values.whole(data_set, "NumberOfFrames") or 1)
-    record: dict[str, Json] = {
-        **identity,
-        "sop_class": sop_class,
-        "syntax": opened.syntax,
-        "modality": modality if modality is None or modality in kinds.MODALITIES else "?",
-        "body_part": (values.text(data_set, "BodyPartExamined") or "")[:64],
-        "patient": "\\".join(values.text(data_set, keyword) or "" for keyword in _PATIENT),
-        "rows": rows or 0,
-        "columns": columns or 0,
-        "samples": values.whole(data_set, "SamplesPerPixel") or 1,
-        "photometric": (values.text(data_set, "PhotometricInterpretation") or "MONOCHROME2").upper(),
-        "bits": _bits(data_set),
-        "for": values.text(data_set, "FrameOfReferenceUID"),
-        "type": (values.text(data_set, "ImageType") or "").upper(),
-        "frames": frames,
-        "dated": content_date(data_set) is not None,
-        "lut": values.has(data_set, "ModalityLUTSequence"),
-        "float": opened.pixels in ("FloatPixelData", "DoubleFloatPixelData"),
-        "detector_spacing": values.has(data_set, "ImagerPixelSpacing"),
-    }
-    if values.has(data_set, "PerFrameFunctionalGroupsSequence"):
-        record["described"] = described = len(data_set.PerFrameFunctionalGroupsSequence)
-        worth = describes_its_frames(opened.stored, frames, described)
-        record["planes"] = enhanced_planes(data_set) if worth else [{}]
-    elif frames == 1:
-        record["planes"] = [single_plane(data_set)]
-    else:
-        plane = single_plane(data_set)
-        plane.pop("p", None)  # one position cannot hold for every frame of a cine
-        record["planes"] = [plane]
-        record["cine"] = True
-    fault = fault_of(opened, record)
-    if fault is not None:
-        record["fault"] = fault
-    return record
+    described = _frames_described(data_set)
+    allocated = values.whole(data_set, "BitsAllocated") or 0
+    return Instance(
+        study_uid=study,
+        series_uid=series,
+        instance_uid=uid,
+        sop_class_uid=sop_class,
+        transfer_syntax_uid=opened.syntax,
+        frame_of_reference_uid=values.text(data_set, "FrameOfReferenceUID"),
+        modality=modality if modality is None or modality in kinds.MODALITIES else "?",
+        body_part=(values.text(data_set, "BodyPartExamined") or "")[:64],
+        patient="\\".join(values.text(data_set, keyword) or "" for keyword in _PATIENT),
+        image_type=(values.text(data_set, "ImageType") or "").upper(),
+        rows=rows or 0,
+        columns=columns or 0,
+        frames=frames,
+        samples=values.whole(data_set, "SamplesPerPixel") or 1,
+        photometric=(values.text(data_set, "PhotometricInterpretation") or "MONOCHROME2").upper(),
+        bits_allocated=allocated,
+        bits_stored=values.whole(data_set, "BitsStored") or allocated,
+        is_signed=bool(values.whole(data_set, "PixelRepresentation")),
+        is_float=opened.pixels in ("FloatPixelData", "DoubleFloatPixelData"),
+        is_dated=content_date(data_set) is not None,
+        is_cine=described is None and frames > 1,
+        has_modality_lut=values.has(data_set, "ModalityLUTSequence"),
+        has_detector_spacing=values.has(data_set, "ImagerPixelSpacing"),
+        frames_described=described,
+        planes=_planes(opened, frames, described),
+        selected={keyword: _values(data_set, keyword) for keyword in keywords},
+    )
 
 
 _PATIENT = ("PatientID", "IssuerOfPatientID")
-_IDENTITY = (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID"), ("sop", "SOPInstanceUID"))
+_IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
-def _bits(data_set: Dataset) -> list[int]:
-    """Bits allocated, bits stored, high bit, signed (0 or 1); what is missing follows from bits allocated."""
-    allocated = values.whole(data_set, "BitsAllocated") or 0
-    stored = values.whole(data_set, "BitsStored") or allocated
-    high = values.whole(data_set, "HighBit")
-    return [allocated, stored, stored - 1 if high is None else high, values.whole(data_set, "PixelRepresentation") or 0]
+def _frames_described(data_set: Dataset) -> int | None:
+    if not values.has(data_set, "PerFrameFunctionalGroupsSequence"):
+        return None
+    return len(data_set.PerFrameFunctionalGroupsSequence)
 
 
-def _values(data_set: Dataset, keyword: str) -> list[str]:
+def _planes(opened: Opened, frames: int, described: int | None) -> tuple[Plane, ...]:
+    if described is not None:
+        worth = describes_its_frames(opened.stored, frames, described)
+        return enhanced_planes(opened.data_set) if worth else (Plane(),)
+    plane = single_plane(opened.data_set)
+    return (plane if frames == 1 else replace(plane, position=None),)  # one cannot hold for every frame of a cine
+
+
+def _values(data_set: Dataset, keyword: str) -> tuple[str, ...]:
     stated = values.text(data_set, keyword)
-    return [] if stated is None else [stated, *stated.split("\\")]
+    return () if stated is None else (stated, *stated.split("\\"))
 
 
 def _class_in_meta(data_set: Dataset) -> str | None:

@@ -1,21 +1,15 @@
-"""Where and when each frame of an instance was taken (PS3.3 C.7.6.2, C.7.6.16), as small JSON dicts.
-
-A plane: ``p`` position of pixel (0, 0), ``o`` direction cosines of row and column, ``s`` pixel spacing (rows, columns),
-``t`` slice thickness, ``b`` spacing between slices, all in mm; ``r`` rescale slope and intercept, None where only the
-other is stated; ``k`` what may tell time points apart; ``y`` the frame's image type. Absent keys: the header does not
-say. ``x``: the keyword of an element
-that says something which is not what it should be (a decimal comma, two numbers of three).
-"""
+"""Where and when each frame of an instance was taken (PS3.3 C.7.6.2, C.7.6.16), from its header."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypeAlias
 
 from pydicom.dataset import Dataset
 
 from segcli.formats.dicom import values
-from segcli.image import Json
+from segcli.formats.dicom.records import Cosines, Plane, TimeValue
+from segcli.image import Vector
 
 TIME_KEYWORDS = (
     "TemporalPositionIdentifier",
@@ -43,35 +37,29 @@ _CLOCK = frozenset({"AcquisitionDateTime", "FrameAcquisitionDateTime", "Acquisit
 _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
 
 
-def single_plane(data_set: Dataset) -> Json:
+def single_plane(data_set: Dataset) -> Plane:
     """The plane of a single-frame image."""
     times = {keyword: _sortable(data_set, keyword) for keyword in TIME_KEYWORDS}
-    return _compact(
-        p=values.numbers(data_set, "ImagePositionPatient", 3),
-        o=_orientation(data_set),
-        s=_spacing(data_set),
-        t=_positive(data_set, "SliceThickness"),
-        b=_positive(data_set, "SpacingBetweenSlices"),
-        r=_rescale(data_set),
-        k={keyword: value for keyword, value in times.items() if value is not None},
-        x=_broken(data_set, data_set, data_set, data_set),
+    return _plane(
+        (data_set, data_set, data_set, data_set),
+        {keyword: value for keyword, value in times.items() if value is not None},
     )
 
 
-def enhanced_planes(data_set: Dataset) -> list[Json]:
+def enhanced_planes(data_set: Dataset) -> tuple[Plane, ...]:
     """The planes of an enhanced multi-frame image, from its functional groups: as many as it describes frames."""
     shared = values.item(data_set, "SharedFunctionalGroupsSequence") or Dataset()
     per_frame = values.raw(data_set, "PerFrameFunctionalGroupsSequence") or []
-    return [_enhanced_plane(data_set, shared, own, index + 1) for index, own in enumerate(per_frame)]
+    return tuple(_enhanced_plane(data_set, shared, own, index + 1) for index, own in enumerate(per_frame))
 
 
-def _enhanced_plane(whole: Dataset, shared: Dataset, own: Dataset, number: int) -> Json:
+def _enhanced_plane(whole: Dataset, shared: Dataset, own: Dataset, number: int) -> Plane:
     def group(keyword: str) -> Dataset:
         """The frame's own macro, else the one all frames share."""
         return values.item(own, keyword) or values.item(shared, keyword) or Dataset()
 
     measures = group("PixelMeasuresSequence")
-    times: dict[str, Any] = {}
+    times: dict[str, TimeValue] = {}
     for sequence, keyword, name in _FRAME_TIMES:
         value = _sortable(group(sequence), keyword)
         if value is not None:
@@ -81,25 +69,34 @@ def _enhanced_plane(whole: Dataset, shared: Dataset, own: Dataset, number: int) 
     transformation = group("PixelValueTransformationSequence")
     if len(transformation) == 0:
         transformation = whole  # converters leave the rescale of single-frame images where it was
-    return _compact(
-        p=values.numbers(position, "ImagePositionPatient", 3),
-        o=_orientation(orientation),
-        s=_spacing(measures),
-        t=_positive(measures, "SliceThickness"),
-        b=_positive(measures, "SpacingBetweenSlices"),
-        r=_rescale(transformation),
-        k=times | {"InstanceNumber": number},
-        y=next((kind for kind in types if kind), None),
-        x=_broken(position, orientation, measures, transformation),
+    times["InstanceNumber"] = number
+    frame_type = next((kind for kind in types if kind), None)
+    return _plane((position, orientation, measures, transformation), times, frame_type)
+
+
+_Places: TypeAlias = tuple[Dataset, Dataset, Dataset, Dataset]
+"""Where the elements of position, orientation, pixel measures and rescale lie."""
+
+
+def _plane(places: _Places, times: dict[str, TimeValue], frame_type: str | None = None) -> Plane:
+    position, orientation, measures, transformation = places
+    return Plane(
+        position=_position(position),
+        orientation=_orientation(orientation),
+        pixel_spacing=_spacing(measures),
+        slice_thickness=_positive(measures, "SliceThickness"),
+        spacing_between_slices=_positive(measures, "SpacingBetweenSlices"),
+        rescale_slope=values.number(transformation, "RescaleSlope"),
+        rescale_intercept=values.number(transformation, "RescaleIntercept"),
+        times=times,
+        frame_type=frame_type,
+        malformed=_malformed(places),
     )
 
 
-def _compact(**entries: Any) -> Json:
-    return {key: value for key, value in entries.items() if value is not None}
-
-
-def _broken(position: Dataset, orientation: Dataset, measures: Dataset, transformation: Dataset) -> str | None:
-    """The keyword of an element that is not empty and yet holds no usable value; the arguments say where each lies."""
+def _malformed(places: _Places) -> str | None:
+    """The keyword of an element that is not empty and yet holds no usable value."""
+    position, orientation, measures, transformation = places
     for data_set, keyword, count in (
         (position, "ImagePositionPatient", 3),
         (orientation, "ImageOrientationPatient", 6),
@@ -117,7 +114,12 @@ def _broken(position: Dataset, orientation: Dataset, measures: Dataset, transfor
     return "RescaleSlope" if values.number(transformation, "RescaleSlope") == 0 else None
 
 
-def _orientation(data_set: Dataset) -> list[float] | None:
+def _position(data_set: Dataset) -> Vector | None:
+    stated = values.numbers(data_set, "ImagePositionPatient", 3)
+    return None if stated is None else (stated[0], stated[1], stated[2])
+
+
+def _orientation(data_set: Dataset) -> Cosines | None:
     """Six direction cosines that are two perpendicular unit vectors within 1 %; six zeros are no orientation."""
     cosines = values.numbers(data_set, "ImageOrientationPatient", 6)
     if cosines is None:
@@ -125,12 +127,14 @@ def _orientation(data_set: Dataset) -> list[float] | None:
     row, column = cosines[:3], cosines[3:]
     if abs(math.hypot(*row) - 1) > 0.01 or abs(math.hypot(*column) - 1) > 0.01:
         return None
-    return cosines if abs(sum(a * b for a, b in zip(row, column, strict=True))) <= 0.01 else None
+    if abs(sum(a * b for a, b in zip(row, column, strict=True))) > 0.01:
+        return None
+    return (row[0], row[1], row[2], column[0], column[1], column[2])
 
 
-def _spacing(data_set: Dataset) -> list[float] | None:
+def _spacing(data_set: Dataset) -> tuple[float, float] | None:
     spacing = values.numbers(data_set, "PixelSpacing", 2)
-    return spacing if spacing is not None and min(spacing) > 0 else None
+    return (spacing[0], spacing[1]) if spacing is not None and min(spacing) > 0 else None
 
 
 def _positive(data_set: Dataset, keyword: str) -> float | None:
@@ -138,12 +142,7 @@ def _positive(data_set: Dataset, keyword: str) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _rescale(data_set: Dataset) -> list[float | None] | None:
-    stated = [values.number(data_set, "RescaleSlope"), values.number(data_set, "RescaleIntercept")]
-    return None if stated == [None, None] else stated
-
-
-def _sortable(data_set: Dataset, keyword: str) -> float | str | None:
+def _sortable(data_set: Dataset, keyword: str) -> TimeValue | None:
     """A value that sorts in time: a number where it is one, else text (DA, TM and DT sort as text)."""
     stated = values.text(data_set, keyword)
     if stated is None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.formats.dicom.records import Instance, Plane
 from segcli.formats.dicom.stack import along_normal, same_place
 from segcli.formats.dicom.timepoints import split_by_time
-from segcli.image import Json
 
 SAME_DIRECTION = 1e-4
 """By how much direction cosines of one stack may differ."""
@@ -21,14 +21,14 @@ SAME_DIRECTION = 1e-4
 _CELL = 4 * SAME_DIRECTION
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One image plane: frame ``number`` (from 1) of the file at ``path``; 0 if it is the file's only frame."""
 
     path: Path
-    record: Json
+    instance: Instance
     number: int
-    plane: Json
+    plane: Plane
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Stack:
         return self.part[2]
 
 
-def frames_of(path: Path, record: Json) -> list[Frame]:
+def frames_of(path: Path, instance: Instance) -> list[Frame]:
     """All frames of one file."""
-    if record["frames"] == 1:
-        return [Frame(path, record, 0, record["planes"][0])]
-    planes = record["planes"] * record["frames"] if record.get("cine") else record["planes"]
-    return [Frame(path, record, index + 1, plane) for index, plane in enumerate(planes)]
+    if instance.frames == 1:
+        return [Frame(path, instance, 0, instance.planes[0])]
+    planes = instance.planes * instance.frames if instance.is_cine else instance.planes
+    return [Frame(path, instance, index + 1, plane) for index, plane in enumerate(planes)]
 
 
 def stacks_of(frames: Sequence[Frame]) -> list[Stack]:
@@ -72,7 +72,7 @@ def stacks_of(frames: Sequence[Frame]) -> list[Stack]:
     result: list[Stack] = []
     for key, members in sorted(groups.items()):
         for more, alike in _of_one_kind(members):
-            if not _is_placed(alike[0]):
+            if alike[0].plane.place is None:
                 result += _without_position((*key[:2], "", *key[3:], *more), alike)
                 continue
             for orientation, parallel in _parallel(alike):
@@ -82,14 +82,10 @@ def stacks_of(frames: Sequence[Frame]) -> list[Stack]:
 
 
 def _split_key(frame: Frame) -> tuple[str, ...]:
-    record, plane = frame.record, frame.plane
-    kind = plane.get("y") or record["type"]
-    placed = "placed" if _is_placed(frame) else ""
-    return str(record["rows"]), str(record["columns"]), placed, record["for"] or "", kind
-
-
-def _is_placed(frame: Frame) -> bool:
-    return "p" in frame.plane and "o" in frame.plane
+    instance, plane = frame.instance, frame.plane
+    kind = plane.frame_type or instance.image_type
+    placed = "" if plane.place is None else "placed"
+    return str(instance.rows), str(instance.columns), placed, instance.frame_of_reference_uid or "", kind
 
 
 def _of_one_kind(frames: Sequence[Frame]) -> list[tuple[tuple[str, ...], list[Frame]]]:
@@ -99,28 +95,27 @@ def _of_one_kind(frames: Sequence[Frame]) -> list[tuple[tuple[str, ...], list[Fr
     """
     groups: dict[tuple[str, ...], list[Frame]] = {}
     for frame in frames:
-        record = frame.record
-        colour = record["samples"] != 1 or record["photometric"] == "PALETTE COLOR"
-        kind = record["modality"] or "", record["sop_class"], "colour" if colour else "grey"
+        instance = frame.instance
+        kind = instance.modality or "", instance.sop_class_uid, "colour" if instance.is_colour else "grey"
         groups.setdefault(kind, []).append(frame)
     return [((), list(frames))] if len(groups) == 1 else sorted(groups.items())
 
 
 def _of_one_spacing(frames: Sequence[Frame]) -> list[tuple[tuple[str, ...], list[Frame]]]:
     """Frames by pixel spacing, equal within one in a thousand: slices of another zoom are another stack."""
-    groups: list[tuple[Json, list[Frame]]] = []
-    for frame in sorted(frames, key=lambda frame: frame.plane.get("s") or []):
-        spacing = frame.plane.get("s")
+    groups: list[tuple[tuple[float, float] | None, list[Frame]]] = []
+    for frame in sorted(frames, key=lambda frame: frame.plane.pixel_spacing or ()):
+        spacing = frame.plane.pixel_spacing
         if groups and _same_spacing(groups[-1][0], spacing):
             groups[-1][1].append(frame)
         else:
             groups.append((spacing, [frame]))
     if len(groups) == 1:
         return [((), list(frames))]
-    return [(("\\".join(f"{side:g}" for side in spacing or []),), members) for spacing, members in groups]
+    return [(("\\".join(f"{side:g}" for side in spacing or ()),), members) for spacing, members in groups]
 
 
-def _same_spacing(one: Json, other: Json) -> bool:
+def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
     if one is None or other is None:
         return one is other
     return all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(one, other, strict=True))
@@ -129,7 +124,7 @@ def _same_spacing(one: Json, other: Json) -> bool:
 def _without_position(part: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:
     by_instance: dict[str, list[Frame]] = {}
     for frame in frames:
-        by_instance.setdefault(frame.record["sop"], []).append(frame)
+        by_instance.setdefault(frame.instance.instance_uid, []).append(frame)
     return [Stack(tuple(members), part, uid) for uid, members in sorted(by_instance.items())]
 
 
@@ -137,8 +132,8 @@ def _parallel(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
     """Frames by orientation; each orientation as text of its cosines to five decimals."""
     groups: list[tuple[NDArray[np.float64], list[Frame]]] = []
     cells: dict[tuple[float, ...], list[int]] = {}  # numbers of groups, so that each frame meets its neighbours only
-    for frame in sorted(frames, key=lambda frame: frame.plane["o"]):
-        cosines = np.asarray(frame.plane["o"])
+    for frame in sorted(frames, key=lambda frame: frame.plane.orientation or ()):
+        cosines = np.asarray(frame.plane.orientation)
         near = sorted(number for cell in _cells(cosines, SAME_DIRECTION) for number in cells.get(cell, ()))
         for number in near:
             if np.abs(cosines - groups[number][0]).max() <= SAME_DIRECTION:
@@ -159,17 +154,18 @@ def _cells(cosines: NDArray[np.float64], reach: float) -> list[tuple[float, ...]
 
 def _rescaling(frame: Frame) -> tuple[bool, ...]:
     """Which of slope, intercept and table a frame states."""
-    slope, intercept = frame.plane.get("r") or (None, None)
-    return slope is not None, intercept is not None, frame.record["lut"]
+    plane = frame.plane
+    return plane.rescale_slope is not None, plane.rescale_intercept is not None, frame.instance.has_modality_lut
 
 
 def _in_time(part: tuple[str, ...], frames: Sequence[Frame]) -> list[Stack]:
     if len({_rescaling(frame) for frame in frames}) > 1:
         problem = "some of its images state how stored values are rescaled and others do not: they do not compare"
         return [Stack(tuple(frames), part, "", problem)]
-    heights = along_normal([frame.plane["p"] for frame in frames], frames[0].plane["o"])
-    near = same_place(frames[0].plane.get("s"))
-    points = split_by_time(heights.tolist(), [frame.plane.get("k", {}) for frame in frames], near)
+    places = [place for frame in frames if (place := frame.plane.place) is not None]
+    heights = along_normal([position for position, _ in places], places[0][1])
+    near = same_place(frames[0].plane.pixel_spacing)
+    points = split_by_time(heights.tolist(), [frame.plane.times for frame in frames], near)
     if points is None:
         problem = "several images lie at one position and nothing in their headers says which belong together"
         return [Stack(tuple(frames), part, "", problem)]

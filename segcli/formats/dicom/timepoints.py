@@ -12,19 +12,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segcli.formats.dicom.planes import TIME_KEYWORDS
-from segcli.image import Json
+from segcli.formats.dicom.records import TimeValue
 
 _COUNTED = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
 
 
 def split_by_time(
-    heights: Sequence[float], times: Sequence[Mapping[str, Json]], same_place: float
+    heights: Sequence[float], times: Sequence[Mapping[str, TimeValue]], same_place: float
 ) -> list[tuple[str, list[int]]] | None:
     """Indices of the frames of each time point with the value that names it; ``[("", all)]`` if there is only one.
 
-    ``heights``: mm along the normal of each frame; ``times``: its ``k`` of :mod:`segcli.formats.dicom.planes`;
-    ``same_place``: mm within which heights are one position.
-    None: several images lie at one position and nothing says which belong together.
+    ``heights``: mm along the normal of each frame; ``times``: those of its plane; ``same_place``: mm within which
+    heights are one position. None: several images lie at one position and nothing says which belong together.
     """
     places = _places(heights, same_place)
     most = max(np.bincount(places))
@@ -53,7 +52,7 @@ def _places(heights: Sequence[float], same_place: float) -> list[int]:
     return result
 
 
-def _by_value(stated: Sequence[Json]) -> dict[str, list[int]]:
+def _by_value(stated: Sequence[TimeValue | None]) -> dict[str, list[int]]:
     """Indices by value; empty if any is missing."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, value in enumerate(stated):
@@ -63,7 +62,7 @@ def _by_value(stated: Sequence[Json]) -> dict[str, list[int]]:
     return groups
 
 
-def _text(value: Json) -> str:
+def _text(value: TimeValue) -> str:
     """Text that sorts as the value does, so that two time points never come under one name."""
     return f"{value:020.6f}" if isinstance(value, (int, float)) else str(value)
 
@@ -72,9 +71,10 @@ def _no_place_twice(indices: Sequence[int], places: Sequence[int]) -> bool:
     return len({places[index] for index in indices}) == len(indices)
 
 
-def _counted_off(places: Sequence[int], stated: Sequence[Json]) -> list[list[int]] | None:
+def _counted_off(places: Sequence[int], stated: Sequence[TimeValue | None]) -> list[list[int]] | None:
     """The n-th image of every position, in order of ``stated``; None unless all positions hold equally many."""
-    if any(value is None for value in stated) or len({isinstance(value, str) for value in stated}) != 1:
+    known = [value for value in stated if value is not None]
+    if len(known) < len(stated) or len({isinstance(value, str) for value in known}) != 1:
         return None
     by_place: dict[int, list[int]] = defaultdict(list)
     for index, place in enumerate(places):
@@ -82,7 +82,7 @@ def _counted_off(places: Sequence[int], stated: Sequence[Json]) -> list[list[int
     if len({len(group) for group in by_place.values()}) != 1:
         return None
     for group in by_place.values():
-        if len({stated[index] for index in group}) != len(group):
+        if len({known[index] for index in group}) != len(group):
             return None
-        group.sort(key=lambda index: stated[index])
+        group.sort(key=lambda index: known[index])
     return [list(column) for column in zip(*by_place.values(), strict=True)]

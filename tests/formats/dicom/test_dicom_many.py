@@ -16,23 +16,24 @@ from pydicom.uid import UID
 from segcli.errors import UnsupportedError
 from segcli.formats.dicom.format import FORMAT
 from segcli.formats.dicom.grouping import GroupRequest
+from segcli.formats.dicom.instance import describe_instance
+from segcli.formats.dicom.records import Instance, Plane
 from segcli.formats.dicom.split import Frame, stacks_of
-from segcli.image import Json
 
 
-def turned(angle: float, number: int, record: Json) -> Frame:
+def turned(angle: float, number: int, instance: Instance) -> Frame:
     """A radial plane about the row direction."""
-    cosines = [1.0, 0.0, 0.0, 0.0, math.cos(angle), math.sin(angle)]
-    return Frame(Path("a"), record, number, {"p": [0.0, 0.0, 0.0], "o": cosines, "s": [1.0, 1.0]})
+    cosines = (1.0, 0.0, 0.0, 0.0, math.cos(angle), math.sin(angle))
+    return Frame(Path("a"), instance, number, Plane((0.0, 0.0, 0.0), cosines, (1.0, 1.0)))
 
 
-def record(tmp_path: Path) -> Json:
+def instance(tmp_path: Path) -> Instance:
     path = making.save(making.stack(making.phantom(1))[0], tmp_path / "one")
-    return FORMAT.describe_instance(path)
+    return describe_instance(path)
 
 
 def test_ten_thousand_orientations_are_told_apart_in_seconds(tmp_path: Path) -> None:
-    one = record(tmp_path)
+    one = instance(tmp_path)
     frames = [turned(number * 3e-4, number + 1, one) for number in range(10_000)]
     start = time.process_time()
     assert len(stacks_of(frames)) == 10_000
@@ -41,7 +42,7 @@ def test_ten_thousand_orientations_are_told_apart_in_seconds(tmp_path: Path) -> 
 
 def test_orientations_that_differ_by_rounding_are_one_stack(tmp_path: Path) -> None:
     """Wherever they lie on the grid by which neighbours are found."""
-    one = record(tmp_path)
+    one = instance(tmp_path)
     for number in range(200):
         angle = number * 7.3e-5
         close = [turned(angle + turn, index + 1, one) for index, turn in enumerate((0, 0.9e-4))]

@@ -1,0 +1,38 @@
+"""Records cross from a reader process as JSON, and nothing may be lost, added or guessed on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dicom_making as making
+import pytest
+
+from segcli.formats.dicom.instance import describe_instance
+from segcli.formats.dicom.records import Instance, Plane
+
+
+def stated(tmp_path: Path) -> Instance:
+    """An instance with values in most of its fields."""
+    (image,) = making.stack(making.phantom(1), origin=(0.1, -1 / 3, 1e-17))
+    image.BodyPartExamined, image.TriggerTime = "HEAD", 12.5
+    making.put_bytes(image, "PixelSpacing", "DS", b"0,5\\0,5")
+    return describe_instance(making.save(image, tmp_path / "one"), ("SeriesDescription",))
+
+
+def test_an_instance_comes_back_from_json_as_it_was(tmp_path: Path) -> None:
+    one = stated(tmp_path)
+    assert one.fault is not None and one.selected == {"SeriesDescription": ("axial", "axial")}
+    assert one.planes[0].times["TriggerTime"] == 12.5 and one.planes[0].malformed == "PixelSpacing"
+    assert Instance.from_json(json.loads(json.dumps(one.to_json()))) == one
+
+
+def test_another_number_of_fields_is_refused(tmp_path: Path) -> None:
+    record = stated(tmp_path).to_json()
+    missing = {name: value for name, value in record.items() if name != "fault"}
+    for wrong in (missing, record | {"colour": "red"}):
+        with pytest.raises(ValueError, match="fields"):
+            Instance.from_json(wrong)
+    for plane in (Plane().to_json()[:-1], [*Plane().to_json(), None]):
+        with pytest.raises(ValueError, match="argument 2"):
+            Plane.from_json(plane)
