@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from segcli.batch.key import MASK_SETTINGS
+from segcli.batch.key import ANY_SETTINGS, MASK_SETTINGS
 from segcli.image import Json
 from segcli.reporting.content import RunFacts
 
@@ -27,7 +27,7 @@ def _differences(before: Json, now: Json) -> Iterator[str]:
         yield f"weights {old['weights_sha256'][:12]} → {new['weights_sha256'][:12]} (SHA-256)"
     if old["labels"] != new["labels"]:
         yield f"labels {_labels(old)} → {_labels(new)}"
-    for name in (*MASK_SETTINGS, "any_scope"):
+    for name in (*MASK_SETTINGS, *ANY_SETTINGS):
         was, is_now = before["settings"].get(name), now["settings"].get(name)  # an earlier version had fewer
         if (was or None) != (is_now or None):
             yield f"--{name.replace('_', '-')} {_value(was)} → {_value(is_now)}"

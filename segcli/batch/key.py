@@ -14,13 +14,15 @@ from segcli.settings import PredictSettings
 
 MASK_SETTINGS = ("overlap", "gate", "gaps", "strict", "spacing", "channel", "dicom_seg", "dicom_deflate", "png_mask")
 """Settings that change what is written; device, batch, limits and selections do not."""
+ANY_SETTINGS = ("any_scope", "any_modality")
+"""Settings that let in images the model was not made for: their masks are not mixed with others."""
 
 
 def fingerprint(card: ModelCard, settings: PredictSettings, precision: str, versions: Sequence[str]) -> str:
     """SHA-256 (hex) of everything but the input."""
     chosen = {name: getattr(settings, name) for name in MASK_SETTINGS} | {"precision": precision}
-    if settings.any_scope:  # where it is off, folders made before there was such a setting go on
-        chosen["any_scope"] = True
+    # Where they are off, folders made before there were such settings go on.
+    chosen |= {name: True for name in ANY_SETTINGS if getattr(settings, name)}
     text = json.dumps([format_card(card), chosen, list(versions)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

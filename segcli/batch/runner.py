@@ -27,6 +27,7 @@ from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
 from segcli.formats.interface import MaskRequest
 from segcli.formats.mask_sink import MaskSink, open_sink
 from segcli.formats.readers import Readers
+from segcli.formats.scan import other_modality
 from segcli.image import BandSource
 from segcli.outcome import Job, Outcome
 
@@ -204,8 +205,10 @@ class Runner:
         if reason is not None and not settings.any_scope:
             self._early.append(skipped(case, reason))
             return False
-        if reason is not None:  # no warning to the reader's: with --strict it would fail what was asked for
-            working.notes = (f"{reason}; segmented all the same (--any-scope)",)
+        # No warnings to the reader's: with --strict they would fail what was asked for.
+        other = other_modality(case, self._request.card.modality)
+        asked_for = ((reason, "--any-scope"), (other and f"other modality: {other}", "--any-modality"))
+        working.notes = tuple(f"{found}; segmented all the same ({word})" for found, word in asked_for if found)
         before = self._history.outcomes.get(case.id)
         if before is not None and before.status in ("done", "empty") and len(before.stat) != len(case.files):
             files = f"{len(before.stat)} files, this one from {len(case.files)}"

@@ -49,6 +49,13 @@ class ScanOptions:
     now: float | None = None
 
 
+def other_modality(case: Case, wanted: str | None) -> str | None:
+    """What is to be told of a case of another modality than ``wanted``; None if it is that, or none is known."""
+    if wanted is None or case.modality in (None, wanted):
+        return None
+    return f"{'another' if case.modality == '?' else case.modality}, the model is for {wanted}"
+
+
 def scan(inputs: Sequence[Path], options: ScanOptions, readers: Readers) -> Scan:
     """Everything below ``inputs``, sorted by name.
 
@@ -241,11 +248,8 @@ class _Scanner:
         self.left_out.append(LeftOut(case.name, case.id, "skipped", reason, files, case.format))
 
     def _wrong_modality(self, case: Case) -> str | None:
-        wanted, found = self._options.modality, case.modality
-        if self._options.any_modality or wanted is None or found is None or found == wanted:
-            return None
-        shown = "another" if found == "?" else found
-        return f"modality {shown}, the model is for {wanted} (--any-modality takes it)"
+        found = None if self._options.any_modality else other_modality(case, self._options.modality)
+        return None if found is None else f"modality {found} (--any-modality takes it)"
 
     def _look_again(self) -> None:
         """List the inputs once more after headers were read: a series to which files came meanwhile is not complete."""

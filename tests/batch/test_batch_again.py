@@ -65,9 +65,10 @@ MASK_OPTIONS = {
     "--png-mask": ("grey", "--png-mask palette → grey"),
     "--precision": ("bfloat16", "--precision float32 → bfloat16"),
     "--any-scope": (None, "--any-scope not given → given"),
+    "--any-modality": (None, "--any-modality not given → given"),
 }
 OTHER_OPTIONS: tuple[tuple[str, ...], ...] = (
-    ("--batch", "2"), ("--memory", "1M"), ("--max-pixels", "5000"), ("--any-modality",), ("--follow-links",),
+    ("--batch", "2"), ("--memory", "1M"), ("--max-pixels", "5000"), ("--follow-links",),
     ("--settle", "0"), ("--private",), ("--verify",), ("--case-timeout", "600"),
 )  # fmt: skip
 

@@ -52,11 +52,17 @@ def cases(model: Path, series: Path, tmp_path: Path) -> Call:
     return call
 
 
-def test_another_modality_is_skipped_unless_any_is_wanted(cases: Call) -> None:
+def test_another_modality_is_skipped_unless_any_is_wanted(cases: Call, tmp_path: Path) -> None:
     found = cases(modality="CT")
     assert found["mr"]["status"] == "skipped" and "MR" in found["mr"]["reason"]
     assert found["a.png"]["status"] == "done"  # states none
-    assert cases("--any-modality", modality="CT")["mr"]["status"] == "done"
+    found = cases("--any-modality", modality="CT", output="any")
+    assert found["mr"]["status"] == "done"
+    told = "other modality: MR, the model is for CT; segmented all the same (--any-modality)"
+    assert told in found["mr"]["warnings"] and told not in found["a.png"]["warnings"]
+    (seg,) = (tmp_path / "any").rglob("SEG_*.dcm")
+    assert pydicom.dcmread(seg).SeriesDescription.startswith("OTHER MODALITY: ")
+    cases(modality="CT", output="any", code=2)  # such masks never lie among those of the model's own modality
 
 
 def test_select_takes_series_by_their_elements(cases: Call) -> None:
