@@ -48,7 +48,7 @@ class OnnxProgram:
             )
         if inputs[0].type not in TYPES:
             raise RuntimeError(f"the ONNX file takes {inputs[0].type}, not floats")
-        self._name, self._type = inputs[0].name, TYPES[inputs[0].type]
+        self._name, self._type, self._shape = inputs[0].name, TYPES[inputs[0].type], tuple(inputs[0].shape)
 
     def move(self, device: torch.device) -> None:
         """Open it anew on the device's provider; never falls back to another one."""
@@ -63,8 +63,20 @@ class OnnxProgram:
 
     def __call__(self, x: Tensor) -> Any:
         """numpy in between: the tile crosses to the CPU and back."""
+        self._refuse_shape(tuple(x.shape))
         (result,) = self._session.run(None, {self._name: x.cpu().numpy().astype(self._type, copy=False)})
         return torch.from_numpy(result).to(x.device)
+
+    def _refuse_shape(self, given: tuple[int, ...]) -> None:
+        """In one line; onnxruntime takes three, of which the last says nothing."""
+        wanted = self._shape
+        if len(wanted) == len(given) and all(not isinstance(w, int) or w == g for w, g in zip(wanted, given, strict=True)):
+            return
+        sides = " × ".join(str(side) if isinstance(side, int) else "any" for side in wanted)
+        advice = "the card's tile or channels are others"
+        if wanted and isinstance(wanted[0], int) and wanted[0] != 1:
+            advice = "export it for a batch of 1, or of any number"
+        raise RuntimeError(f"its input is {sides} (batch, channels, then the sides): {advice}")
 
     def _open(self, provider: str, index: int = 0) -> Any:
         options = onnxruntime.SessionOptions()

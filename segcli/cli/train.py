@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segcli.cli.options import plugins_option
-from segcli.cli.terminal import printable, say
+from segcli.cli.terminal import as_model, printable, say
 from segcli.cli.train_options import split_up, train_options
 from segcli.exit_code import ExitCode
 from segcli.training.options import TrainOptions
@@ -77,7 +77,7 @@ def train(
     if not can_plot():
         say(MISSING)
     show_metrics(written)
-    say(f"segcli predict INPUT --model {_as_model(output)}")
+    say(f"segcli predict INPUT --model {as_model(output)}")
     return ExitCode.DONE
 
 
@@ -228,7 +228,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def _as_model(folder: Path) -> str:
-    return str(folder) if len(folder.parts) > 1 else f"./{folder}"

@@ -11,7 +11,7 @@ import click
 
 from segcli.cli.apart import EndedError, apart
 from segcli.cli.options import Real, plugins_option
-from segcli.cli.terminal import say
+from segcli.cli.terminal import as_model, say
 from segcli.errors import UsageError
 from segcli.exit_code import ExitCode
 
@@ -48,7 +48,7 @@ def check_model(model: str, as_json: bool, timeout: float, plugins_only: tuple[s
         click.echo(json.dumps({"model": verdict["model"], "passed": not failed, "checks": checks}, indent=1))
         return ended
     for finding in checks:
-        say(f"{finding['status']:8} {finding['check']}: {finding['text']}")
+        say(f"{finding['status']:8} {': '.join(filter(None, (finding['check'], finding['text'])))}")
     kind = "model folder" if Path(model).name != model else "plugin"
     say(f"{verdict['model']}: {failed} check(s) failed" if failed else f"OK: the {kind} is compatible")
     return ended
@@ -111,11 +111,12 @@ def _wrap(source: Path, card: Path | None, output: Path, timeout: float, only: t
     say(f"{output}: {told['plugin']}, measured: {json.dumps(told['options'])}")
     if told["plugin"] == "torchscript":
         say("note: torch gives TorchScript up; where the network can still be exported, ONNX lasts longer", err=True)
-    say(f"next: segcli models check {output / ''}")
+    say(f"next: segcli models check {as_model(output)}")
 
 
 def _write_template(target: Path, shapes: Any, file: Path) -> None:
     from segcli.wrap.asking import template  # noqa: PLC0415 - only here
+    from segcli.wrap.programs import is_program  # noqa: PLC0415
 
     card = template(*(shapes or (None, None)))
     try:
@@ -126,4 +127,5 @@ def _write_template(target: Path, shapes: Any, file: Path) -> None:
     except OSError as error:
         raise UsageError(f"{target} cannot be written ({error.strerror}): choose another --template") from error
     say(f"{target}: fill in what begins with FILL IN")
-    say(f"next: segcli models wrap {file} --card {target} -o FOLDER")
+    trusted = " --trust" if is_program(file) else ""
+    say(f"next: segcli models wrap {file} --card {target} -o FOLDER{trusted}")

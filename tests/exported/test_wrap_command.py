@@ -109,3 +109,28 @@ def test_trust_is_for_programs_of_torch_export_only(tmp_path: Path, capsys: pyte
     file = write_onnx(tmp_path / "net.onnx", ["n", 1, "r", "c"])
     assert run(["models", "wrap", str(file), "--trust", "-o", str(tmp_path / "model")]) == 2
     assert "is none" in capsys.readouterr().err
+
+
+def test_a_batch_or_a_side_that_the_file_does_not_take_is_said_with_what_it_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--card", str(card(tmp_path)), "-o", str(tmp_path / "model")]  # tiles of 16 × 16
+    two, other = write_onnx(tmp_path / "two.onnx", [2, 1, 16, 16]), write_onnx(tmp_path / "a.onnx", ["n", 1, 24, 24])
+    assert run(["models", "wrap", str(two), *words]) == 2
+    assert "its input is 2 × 1 × 16 × 16" in (told := capsys.readouterr().err) and "a batch of 1" in told
+    assert run(["models", "wrap", str(other), *words]) == 2
+    assert "its input is any × 1 × 24 × 24" in (told := capsys.readouterr().err) and "the card's tile" in told
+
+
+def test_the_command_to_go_on_with_works_as_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.export.save(torch.export.export(Net().eval(), (torch.randn(1, 1, 16, 16),)), "net.pt2")
+    assert run(["models", "wrap", "net.pt2", "--trust", "--template", "template.json"]) == 0
+    assert "next: segcli models wrap net.pt2 --card template.json -o FOLDER --trust" in capsys.readouterr().out
+    card(tmp_path)
+    assert run(["models", "wrap", "net.pt2", "--trust", "--card", "card.json", "-o", "model"]) == 0
+    following = capsys.readouterr().out.split("next: segcli ")[1].split()
+    assert run(following) == 0
+    assert "light listing\n" in capsys.readouterr().out  # a check without a word of its own ends there
