@@ -31,7 +31,8 @@ def check_settings(settings: PredictSettings) -> None:
     for item in fields(PredictSettings):
         value = getattr(settings, item.name)
         if not _fits(value, hints[item.name]) or not (value is None or _WITHIN.get(item.name, _always)(value)):
-            raise UsageError(f"{item.name}={value!r} makes no sense: see docs/predict.md for what it may be")
+            example = f", it wants for example {_EXAMPLES[item.name]}" if item.name in _EXAMPLES else ""
+            raise UsageError(f"{item.name}={value!r} makes no sense{example}: see docs/predict.md for what it may be")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -65,6 +66,16 @@ _WITHIN: Mapping[str, Callable[[Any], bool]] = {
     "case_timeout": lambda value: value >= 1,
     "shard": lambda value: 1 <= value[0] <= value[1],
 }
+
+_EXAMPLES = {
+    "batch": "8, or None for auto",
+    "memory": "2 * 1024**3, a number of bytes",
+    "select": '(("Modality", "MR"),)',
+    "spacing": "(0.5, 0.5)",
+    "channel": '"0"',
+    "shard": "(1, 8)",
+}
+"""How values look that are written otherwise on the command line."""
 
 OF_FOLDERS = (
     "any_modality", "case_timeout", "dicom_deflate", "dicom_seg", "follow_links", "overwrite", "png_mask", "private",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import shutil
@@ -417,3 +418,12 @@ def test_importing_segcli_is_light_and_what_is_public_is_listed() -> None:
             "LabelMap", "LoadedModel", "Outcome", "PredictSettings", "Report", "errors", "load_model", "predict",
             "segment",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["select", "spacing", "shard", "memory", "batch", "channel"])
+def test_a_value_in_the_words_of_the_command_line_is_told_what_python_wants(option: str) -> None:
+    given: Any = {"select": "Modality=MR", "spacing": "1,1", "shard": "1/2", "memory": "2G", "batch": "auto"}
+    with pytest.raises(UsageError, match=rf"{option}=.* makes no sense, it wants for example ") as caught:
+        segcli.predict("in", "out", model="unet", **{option: given.get(option, 0)})
+    example = str(caught.value).split("for example ")[1].split(": see")[0].split(", or ")[0].split(", a ")[0]
+    PredictSettings(**{option: ast.literal_eval(example)} if "*" not in example else {})

@@ -69,8 +69,9 @@ class OnnxProgram:
 
     def _refuse_shape(self, given: tuple[int, ...]) -> None:
         """In one line; onnxruntime takes three, of which the last says nothing."""
-        wanted = self._shape
-        if len(wanted) == len(given) and all(not isinstance(w, int) or w == g for w, g in zip(wanted, given, strict=True)):
+        wanted = self._shape  # a name in the place of a side: any number
+        stated = tuple(side for side, wish in zip(given, wanted, strict=False) if isinstance(wish, int))
+        if len(wanted) == len(given) and stated == tuple(wish for wish in wanted if isinstance(wish, int)):
             return
         sides = " × ".join(str(side) if isinstance(side, int) else "any" for side in wanted)
         advice = "the card's tile or channels are others"

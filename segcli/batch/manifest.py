@@ -52,6 +52,8 @@ class ManifestWriter:
         except NotRegularError as error:
             raise not_ours(path, error) from error
         try:
+            if private:  # begun by a run without --private, it names the same files
+                os.fchmod(self._file, 0o600)
             _cut_torn_line(self._file)
             if history.fingerprint != fingerprint:
                 history.renew(fingerprint, chosen)

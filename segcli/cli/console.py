@@ -120,7 +120,8 @@ class Console:
                 counts = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
                 where = f" → {self._output}" if self._terminal or self._options.paths else ""
                 nothing = "nothing to do here" if report.found else "no case found"  # an empty shard; --retry-failed
-                self._print(f"{counts or nothing}{where}")
+                left = f", {len(report.pending)} left for the next run" if report.pending else ""
+                self._print(f"{counts or nothing}{left}{where}")
                 if report.outcomes and not (self._terminal or self._options.paths):
                     self._print("report.json in the output folder names every file; --log-paths shows the names here")
         if report.message is not None:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from segcli.cli.terminal import say
 from segcli.errors import UsageError
 from segcli.exit_code import ExitCode
 from segcli.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from segcli.outcome import Report
 
 
 @click.command()
@@ -69,12 +72,18 @@ def predict(
     with _signals(interrupt), JsonLog(options) if options.json else Console(options, target) as console:
         report = run(inputs, target, loaded, chosen, console, interrupt)
     console.show(report)
-    if report.exit_code == ExitCode.NOTHING_TO_DO and report.out_of_scope:
-        say(
-            "segcli: no image is of the kind this model is for (`segcli models show`); --any-scope segments all",
-            err=True,
-        )
+    if report.exit_code == ExitCode.NOTHING_TO_DO:
+        say(f"segcli: {_nothing_to_do(report)}", err=True)
     return report.exit_code
+
+
+def _nothing_to_do(report: Report) -> str:
+    """Said with --quiet too: a mail about exit code 3 and no word helps nobody."""
+    if report.out_of_scope:
+        return "no image is of the kind this model is for (`segcli models show`); --any-scope segments all"
+    if report.outcomes:
+        return "no case is left: every file was skipped; report.json in the output folder has the reasons"
+    return "the input holds no file: is it the right folder?"
 
 
 @contextlib.contextmanager

@@ -24,12 +24,16 @@ _OF_ONE_SHARD = ("shard", "device", "batch", "memory")
 def shards_of(folder: Path) -> list[tuple[int, int]]:
     """All (i, n) of the division that reports and manifests in ``folder`` belong to.
 
-    Raises UsageError if there is none, more than one, or if a shard has left no trace.
+    Raises UsageError if there is none, more than one or a whole run too, or if a shard has left no trace.
     """
     seen = {(int(m[1]), int(m[2])) for path in folder.iterdir() if (m := NAME.fullmatch(path.name))}
     counts = sorted({count for _, count in seen})
     if not counts:
         raise UsageError(f"{folder}: no reports of shards are there; --merge joins what --shard i/n runs wrote")
+    if (folder / "manifest.jsonl").exists():  # its report would be written over
+        raise UsageError(
+            f"{folder}: holds a run without --shard beside those of shards: use one output folder for each"
+        )
     if len(counts) > 1:
         divisions = " and ".join(f"{count} shards" for count in counts)
         raise UsageError(f"{folder}: holds runs of {divisions}: use one output folder for each division")

@@ -105,8 +105,10 @@ def _digest(example: Example) -> bytes | None:
     return total.digest()
 
 
-def label_values(examples: Sequence[Example], stated: Mapping[int, str] | None) -> tuple[int, ...]:
-    """The label numbers to train, ascending: the stated ones, else all that occur.
+def label_values(
+    examples: Sequence[Example], stated: Mapping[int, str] | None, by: str = "dataset.json or --label"
+) -> tuple[int, ...]:
+    """The label numbers to train, ascending: the stated ones (``by`` what, for a message), else all that occur.
 
     Raises UsageError for numbers no description names, for masks that are no label maps, and for empty masks only.
     """
@@ -128,7 +130,7 @@ def label_values(examples: Sequence[Example], stated: Mapping[int, str] | None) 
     for value, name in sorted(found.items()):
         if value not in stated:
             raise UsageError(
-                f"{name}: its mask holds the label {value}, which dataset.json or --label does not name "
+                f"{name}: its mask holds the label {value}, which {by} does not name "
                 f"(named: {', '.join(map(str, sorted(stated)))})"
             )
     return tuple(sorted(stated))

@@ -69,7 +69,7 @@ def recalibrate(
         raise UsageError(f"the model wants {len(card.channels)} channel(s), the data set has {len(layout.channels)}")
     layout = replace(layout, channels=card.channels, numbered=options.numbered_masks)
     examples, _ = read_all(layout, None, lambda names: groups_of(names, options.split), told)
-    label_values(examples, {label.value: label.name for label in card.labels})
+    label_values(examples, {label.value: label.name for label in card.labels}, "the model's card")
     chosen = _chosen(examples, card, options.part)
     recipe = card.training.get("recipe", {})
     how = {

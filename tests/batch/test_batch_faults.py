@@ -82,13 +82,21 @@ def test_a_network_that_never_comes_back_ends_the_run(
 
 @pytest.mark.parametrize(("deed", "code"), [("signal", 130), ("term", 143)])
 def test_the_first_signal_finishes_what_is_in_flight(
-    deadly: Callable[..., int], predict: Predict, statuses: Statuses, tmp_path: Path, deed: str, code: int
+    deadly: Callable[..., int],
+    predict: Predict,
+    statuses: Statuses,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    deed: str,
+    code: int,
 ) -> None:
     assert deadly(deed, "b.png") == code
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["exit_code"] == code
     assert set(statuses()) == {"a.png", "b.png"}
     assert len(report["pending"]) == 1
+    assert run(["report", str(tmp_path / "out")]) == code
+    assert "2 done, 1 left for the next run" in capsys.readouterr().out
     assert predict("--batch", "1") == 0
     assert set(statuses()) == {"a.png", "b.png", "sub/c.png"}
 

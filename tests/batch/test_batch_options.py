@@ -138,6 +138,17 @@ def test_private_files_are_nobody_elses(cases: Call, tmp_path: Path) -> None:
             assert stat.S_IMODE(path.stat().st_mode) == (folders if path.is_dir() else files), path
 
 
+def test_private_closes_the_books_of_an_earlier_run(cases: Call, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        cases()
+        cases("--private")
+    finally:
+        os.umask(before)
+    for name in ("manifest.jsonl", "report.json", "report.html", "volumes.csv"):  # they name the files of the input
+        assert stat.S_IMODE((tmp_path / "out" / name).stat().st_mode) == 0o600, name
+
+
 def test_the_gate_is_the_cards_or_off_and_overlap_makes_more_tiles(tmp_path: Path) -> None:
     """The shipped model on noise, of which its gate turns tiles away."""
     (tmp_path / "in").mkdir()

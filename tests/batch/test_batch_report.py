@@ -138,6 +138,18 @@ def test_shards_are_joined(
     assert run(["report", output, "--merge"]) == 2
 
 
+def test_merging_does_not_write_over_the_report_of_a_run_without_shards(
+    predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict() == 0
+    assert predict("--shard", "1/1") == 0
+    before = (tmp_path / "out/report.json").read_bytes()
+    assert run(["report", str(tmp_path / "out"), "--merge"]) == 2
+    assert "use one output folder for each" in capsys.readouterr().err
+    assert (tmp_path / "out/report.json").read_bytes() == before
+    assert run(["report", str(tmp_path / "out")]) == 0
+
+
 def test_shards_of_another_model_do_not_share_a_folder(
     predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,3 +167,15 @@ def test_a_strangers_report_is_left_alone(predict: Predict, tmp_path: Path, caps
     assert predict() == 2
     assert "volumes.csv" in capsys.readouterr().err
     assert (tmp_path / "out/volumes.csv").read_text() == "my,own,numbers\n"
+
+
+def test_a_run_with_nothing_to_do_says_why_even_if_quiet(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    words = ["predict", str(tmp_path / "in"), "-m", str(model), "-o", str(tmp_path / "out"), "--quiet"]
+    assert run(words) == 3
+    assert capsys.readouterr().err == "segcli: the input holds no file: is it the right folder?\n"
+    (tmp_path / "in/notes.txt").write_text("text")
+    assert run([*words, "--log-format", "json"]) == 3
+    assert "every file was skipped; report.json in the output folder has the reasons" in capsys.readouterr().err

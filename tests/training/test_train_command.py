@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 from sets import nnunet_set, png_set
 
@@ -119,6 +120,14 @@ def test_calibrate_leaves_a_model_alone_where_no_gate_is_found(
     assert card["training"]["calibration"]["cases"] == 1
     assert (trained / "model/config.json").read_bytes() == before
     assert run(["predict", str(trained / "set/imagesTr"), "-m", str(trained / "none"), "-o", str(trained / "m2")]) == 0
+
+
+def test_calibrate_says_that_the_card_does_not_name_a_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        Image.fromarray(np.diag(np.full(48, 255, np.uint8))).save(tmp_path / "set" / folder / "a.png")
+    assert run(["calibrate", "unet", str(tmp_path / "set"), "-o", str(tmp_path / "model")]) == 2
+    assert "the label 255, which the model's card does not name (named: 1, 2)" in capsys.readouterr().err
 
 
 def test_the_shipped_model_is_not_changed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
