@@ -14,6 +14,7 @@ from typing import Any
 from segcli import contract
 from segcli.contract import EmptyFilter, Gate, ModelCard, Scope
 from segcli.errors import ModelError
+from segcli.orientation import is_orientation
 from segcli.strict_json import parse_object
 
 SCHEMA = 2
@@ -28,7 +29,6 @@ MOST_LENGTH = 1e6
 """mm or pixels of a field of view."""
 _MODALITY = re.compile(r"[A-Z][A-Z0-9_]{0,15}")
 _BODY_PART = re.compile(r"[A-Z][A-Z0-9_ ]{0,15}")
-ORIENTATION_PAIRS = ("LR", "PA", "SI")
 
 
 def parse_card(text: str) -> ModelCard:
@@ -118,7 +118,7 @@ def _tile_problems(card: ModelCard) -> typing.Iterator[tuple[str, str]]:
         lengths = (2, 3) if card.context_slices else (card.spatial_dims,)
         if len(card.spacing) not in lengths or any(step <= 0 for step in card.spacing):
             yield "spacing", f"must be {' or '.join(map(str, lengths))} positive numbers (mm), or null"
-    if card.orientation is not None and not _is_orientation(card.orientation):
+    if card.orientation is not None and not is_orientation(card.orientation):
         yield "orientation", "must be three letters such as LPS, one of each pair L/R, P/A, S/I, or null"
 
 
@@ -183,10 +183,6 @@ def _threshold_problems(field: str, found: Gate | EmptyFilter, labels: int) -> t
 def _share_problems(field: str, shares: tuple[float, ...]) -> typing.Iterator[tuple[str, str]]:
     if any(not 0 <= share <= 1 for share in shares):
         yield field, "must lie between 0 and 1"
-
-
-def _is_orientation(letters: str) -> bool:
-    return len(letters) == 3 and all(sum(letter in pair for letter in letters) == 1 for pair in ORIENTATION_PAIRS)
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:  # noqa: C901, PLR0911 - one branch a kind of type

@@ -9,7 +9,7 @@ All lengths in the card follow the tile's axes (rows, columns; 3-D: slices first
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -176,6 +176,11 @@ class Network(Protocol):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, *spatial]`` float → logits ``[B, K, *(spatial − 2·margin)]``."""
         ...
+
+
+def fits(sides: Sequence[int], multiple: int, offset: int) -> bool:
+    """Whether a network with these two numbers takes tiles of these sides."""
+    return all(side >= 1 and (side - offset) % multiple == 0 for side in sides)
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
-"""Images, label maps and where they lie in space.
+"""Images and label maps.
 
 Pixel axes are always ``[slice, channel, row, column]`` for images and ``[slice, row, column]`` for label maps.
-Space is DICOM's patient coordinate system: x to the patient's Left, y to Posterior, z to Superior, in mm.
+Where they lie in space is a :class:`segcli.geometry.Geometry`.
 A case is read as one or more *parts*: stacks of equal slices (time points of a 4-D file, TIFF pages of another size).
 """
 
@@ -14,75 +14,11 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Vector: TypeAlias = tuple[float, float, float]
+from segcli.geometry import Geometry as Geometry  # noqa: PLC0414 - also found here
+from segcli.geometry import Vector as Vector  # noqa: PLC0414
+
 Json: TypeAlias = Any
 """A value that survives ``json.dumps`` and ``json.loads`` unchanged."""
-
-_LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where the pixel centres of one stack lie; None wherever the source does not say.
-
-    ``spacing``: mm between rows, between columns. ``slice_spacing``: mm between slices along their normal, only for
-    a regular stack. ``axes``: unit vectors along which the column, row and slice index increase. ``positions``: the
-    centre of pixel (0, 0) of each slice.
-    """
-
-    spacing: tuple[float, float] | None = None
-    slice_spacing: float | None = None
-    axes: tuple[Vector, Vector, Vector] | None = None
-    positions: tuple[Vector, ...] | None = None
-
-    @property
-    def orientation(self) -> str | None:
-        """Letters nearest to the directions of increasing column, row and slice index, e.g. ``LPS``; None if unknown.
-
-        Each axis of space is given to the index axis that follows it most closely, so letters never repeat.
-        """
-        if self.axes is None:
-            return None
-        directions = np.asarray(self.axes, dtype=float)
-        strength = np.abs(directions)
-        letters = ["", "", ""]
-        for _ in range(3):
-            index, world = np.unravel_index(int(np.argmax(strength)), strength.shape)
-            letters[index] = _LETTERS[world][int(directions[index, world] < 0)]
-            strength[index, :] = -1
-            strength[:, world] = -1
-        return "".join(letters)
-
-    @property
-    def voxel_volume(self) -> float | None:
-        """Volume of one voxel in mm³; None without spacing in all three directions."""
-        if self.spacing is None or self.slice_spacing is None:
-            return None
-        return self.spacing[0] * self.spacing[1] * self.slice_spacing
-
-    def to_json(self) -> Json:
-        """Plain lists and numbers; :meth:`from_json` restores the equal object (floats survive bit for bit)."""
-        return {
-            "spacing": self.spacing,
-            "slice_spacing": self.slice_spacing,
-            "axes": self.axes,
-            "positions": self.positions,
-        }
-
-    @staticmethod
-    def from_json(value: Json) -> Geometry:
-        """Inverse of :meth:`to_json`."""
-
-        def vectors(rows: Json) -> Any:
-            return None if rows is None else tuple((float(x), float(y), float(z)) for x, y, z in rows)
-
-        spacing = value["spacing"]
-        return Geometry(
-            spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
-            slice_spacing=value["slice_spacing"],
-            axes=vectors(value["axes"]),
-            positions=vectors(value["positions"]),
-        )
 
 
 class BandSource(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from segcli.catalog import Catalog, CatalogEntry, resolve_folder
-from segcli.contract import ModelCard
+from segcli.contract import ModelCard, fits
 from segcli.errors import ModelError, one_line
 from segcli.model_folder import ModelFolder, load_model_folder, load_weights
 
@@ -36,7 +36,7 @@ def load_model(name_or_folder: str, catalog: Catalog) -> LoadedModel:
         network = plugin.build(card, notes)
     except ModelError as error:
         raise ModelError(f"{folder.path}: {error}") from error
-    if any(side < 1 or (side - network.offset) % network.multiple for side in card.tile):
+    if not fits(card.tile, network.multiple, network.offset):
         raise ModelError(
             f"{folder.path}: the card's tile {list(card.tile)} does not fit the network "
             f"(each side {network.offset} more than a multiple of {network.multiple})"

@@ -48,7 +48,7 @@ class View:
     """What is known of an image; None for what is not.
 
     ``size``: slices, rows, columns as stored; ``steps``: mm between them; ``orientation``: the letters of
-    :class:`segcli.image.Geometry`; ``body_parts``: what DICOM headers state.
+    :class:`segcli.geometry.Geometry`; ``body_parts``: what DICOM headers state.
     """
 
     size: tuple[int | None, int, int]

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from segcli.contract import ModelCard
 from segcli.errors import UnsupportedError
-from segcli.image import Geometry, Image
+from segcli.geometry import Geometry
+from segcli.image import Image
+from segcli.orientation import axis_order
 
-PAIRS = ({"L", "R"}, {"P", "A"}, {"S", "I"})
 MOST_RESLICED_STEP = 2.0
 """How many times the card's in-plane spacing the slice step may be for slicing along another axis."""
 
@@ -56,14 +57,13 @@ def turn_between(have: str | None, card: ModelCard) -> Turn:
     if have is None or card.orientation is None:
         return Turn()
     source, target = have[::-1], card.orientation[::-1]  # letters are column, row, slice; axes slice, row, column
-    order, flips = [], []
-    for axis, letter in enumerate(target):
-        pair = next(pair for pair in PAIRS if letter in pair)
-        found = next(i for i, other in enumerate(source) if other in pair)
-        order.append(found)
-        if source[found] != letter and not (axis == 0 and card.spatial_dims == 2):
-            flips.append(axis)
-    return Turn((order[0], order[1], order[2]), tuple(flips))
+    order = axis_order(have, card.orientation)
+    flips = tuple(
+        axis
+        for axis, letter in enumerate(target)
+        if source[order[axis]] != letter and not (axis == 0 and card.spatial_dims == 2)
+    )
+    return Turn(order, flips)
 
 
 def steps_of(geometry: Geometry, stated: tuple[float, ...] | None) -> tuple[float | None, ...]:

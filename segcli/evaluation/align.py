@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnsupportedError
-from segcli.image import Geometry, LabelMap
+from segcli.geometry import Geometry, difference
+from segcli.image import LabelMap
 
 SOURCES = "sources"
-RELATIVE, ABSOLUTE = 1e-3, 1e-2
 SMALLEST_STEP = 1e-3
 """mm; closer positions are the same one."""
 MOST_SLICES = 20_000
@@ -58,13 +58,9 @@ def _aligned(predicted: LabelMap, reference: LabelMap, slices: int | None) -> Al
             "(slices × rows × columns): resample one onto the other"
         )
     one, other = predicted.geometry, reference.geometry
-    for name, a, b in (
-        ("spacing", one.spacing, other.spacing),
-        ("orientation", one.axes, other.axes),
-        ("position", one.positions, other.positions),
-    ):
-        if a is not None and b is not None and not np.allclose(a, b, RELATIVE, ABSOLUTE):
-            raise UnsupportedError(f"prediction and reference differ in {name}: resample one onto the other")
+    differing = difference(one, other)
+    if differing is not None:
+        raise UnsupportedError(f"prediction and reference differ in {differing}: resample one onto the other")
     geometry = other if other.spacing is not None else one
     return Aligned(predicted.pixels, reference.pixels, _spacing(geometry, predicted.pixels.shape[0]))
 

@@ -15,11 +15,10 @@ from segcli.formats.decoding import check_pixels
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import ReadRequest
 from segcli.formats.straight import shear_warnings
-from segcli.image import Geometry, Image, LabelMap, Vector
+from segcli.geometry import Geometry, regular_stack, spans_space
+from segcli.image import Image, LabelMap
 from segcli.in_memory.given import Given, native, refuse_odd_numbers
 
-_LEAST = 1e-6
-"""Volume of the box of three directions below which they do not span space."""
 NOT_STATED = (
     "the image lies at the origin with pixels of 1 mm, as SimpleITK has it where nobody said otherwise: "
     "if that is not so, SetSpacing first"
@@ -76,17 +75,10 @@ def _geometry(image: Any, slices: int) -> Geometry:
     if axes == 2:
         return Geometry(spacing=spacing)
     matrix = np.asarray(image.GetDirection(), dtype=np.float64).reshape(axes, axes)[:3, :3]
-    normal = np.cross(matrix[:, 0], matrix[:, 1])
-    norm = np.linalg.norm(normal)
-    if not np.isfinite(matrix).all() or norm < _LEAST or abs(np.linalg.det(matrix)) < _LEAST:
+    if not spans_space(matrix):
         raise UnsupportedError("the image's directions do not span space: correct them first")
-    origin, step = np.asarray(image.GetOrigin(), dtype=np.float64)[:3], matrix[:, 2] * lengths[2]
-    return Geometry(
-        spacing=spacing,
-        slice_spacing=float(abs(normal @ matrix[:, 2]) / norm) * lengths[2],
-        axes=(_vector(matrix[:, 0]), _vector(matrix[:, 1]), _vector(matrix[:, 2])),
-        positions=tuple(_vector(origin + index * step) for index in range(slices)),
-    )
+    origin = np.asarray(image.GetOrigin(), dtype=np.float64)[:3]
+    return regular_stack(matrix, spacing, lengths[2], origin, slices)
 
 
 def _says_nothing(image: Any) -> bool:
@@ -96,7 +88,3 @@ def _says_nothing(image: Any) -> bool:
         and set(image.GetOrigin()) == {0.0}
         and np.array_equal(np.reshape(image.GetDirection(), (axes, axes)), np.eye(axes))
     )
-
-
-def _vector(values: Any) -> Vector:
-    return float(values[0]), float(values[1]), float(values[2])

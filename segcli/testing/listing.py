@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from segcli.card_json import check_card, format_card, parse_card
-from segcli.contract import API_VERSION, ModelCard, ModelPlugin
+from segcli.contract import API_VERSION, ModelCard, ModelPlugin, fits
 from segcli.errors import ModelError
 from segcli.plugin_guard import guarded
 from segcli.testing.subject import CheckFailed, NotApplicable, Note, Subject, contract_numbers
@@ -76,7 +76,7 @@ def check_card_builds(subject: Subject) -> Note:
         raise CheckFailed(f"the card is not sound: {error}") from error
     network = subject.network()
     multiple, offset = contract_numbers(network)
-    if any((side - offset) % multiple for side in card.tile):
+    if not fits(card.tile, multiple, offset):
         raise CheckFailed(
             f"the tile {list(card.tile)} does not fit: sides are {offset} more than multiples of {multiple}"
         )

@@ -13,13 +13,13 @@ from segcli.card_json import SCHEMA
 from segcli.contract import Intensity, Label, ModelCard
 from segcli.errors import UsageError
 from segcli.image import Image
+from segcli.orientation import axis_order
 from segcli.training.examples import Example
 from segcli.training.layout import Layout
 from segcli.training.options import CardOptions
 
-PLANES = {"S": "LPS", "I": "LPS", "P": "LIP", "A": "LIP", "L": "PIL", "R": "PIL"}
+USUAL_ORIENTATION = {"S": "LPS", "I": "LPS", "P": "LIP", "A": "LIP", "L": "PIL", "R": "PIL"}
 """Towards where slices follow each other → the orientation in which such slices are usually shown."""
-PAIRS = ({"L", "R"}, {"P", "A"}, {"S", "I"})
 MULTIPLE = 16
 LARGEST_TILE = {2: 256, 3: 96}
 """Pixels of a side: what a machine without a GPU trains on with its memory."""
@@ -122,7 +122,7 @@ def merged(card: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, An
 def _orientation(parts: Sequence[Image]) -> str | None:
     stated = Counter(part.geometry.orientation for part in parts)
     letters = stated.most_common(1)[0][0]
-    return None if letters is None else PLANES[letters[2]]
+    return None if letters is None else USUAL_ORIENTATION[letters[2]]
 
 
 def _axes(part: Image, orientation: str | None) -> tuple[int, int, int]:
@@ -130,11 +130,7 @@ def _axes(part: Image, orientation: str | None) -> tuple[int, int, int]:
     have = part.geometry.orientation
     if have is None or orientation is None:
         return 0, 1, 2
-    order = []
-    for letter in orientation[::-1]:
-        pair = next(pair for pair in PAIRS if letter in pair)
-        order.append(next(axis for axis, other in enumerate(have[::-1]) if other in pair))
-    return order[0], order[1], order[2]
+    return axis_order(have, orientation)
 
 
 def _steps(part: Image, orientation: str | None) -> tuple[float | None, ...]:

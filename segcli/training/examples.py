@@ -16,15 +16,14 @@ from segcli.engine.scope import body_parts_of
 from segcli.errors import SegcliError, UsageError
 from segcli.formats.interface import ReadRequest
 from segcli.formats.readers import Delivery, Readers
-from segcli.image import Geometry, Image, LabelMap
+from segcli.geometry import difference
+from segcli.image import Image, LabelMap
 from segcli.training.mask_names import united
 from segcli.training.options import Numbered
 from segcli.training.pairing import DICOM, Pair
 
 AHEAD = 4
 MOST_UNNAMED_LABELS = 64
-RELATIVE, ABSOLUTE = 1e-3, 1e-2
-"""mm by which what image and mask state of space may differ."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +152,10 @@ def _aligned(pair: Pair, parts: Sequence[Image], masks: Sequence[LabelMap]) -> t
                 f"{pair.name}: image and mask do not have the same geometry: {_size(stored)} and "
                 f"{_size(mask.pixels.shape)} (slices × rows × columns): resample the mask onto the image"
             )
-        differs = _different_place(part.geometry, mask.geometry)
-        if differs is not None:
+        differing = difference(part.geometry, mask.geometry)
+        if differing is not None:
             raise UsageError(
-                f"{pair.name}: image and mask do not have the same geometry: they differ in {differs}: resample the "
+                f"{pair.name}: image and mask do not have the same geometry: they differ in {differing}: resample the "
                 "mask onto the image"
             )
     return tuple(mask.pixels for mask in masks)
@@ -179,19 +178,6 @@ def _by_source(pair: Pair, part: Image, mask: LabelMap) -> NDArray[Any]:
             raise UsageError(f"{pair.name}: its DICOM SEG has a frame of an image that is not in the folder")
         labels[place] = plane
     return labels
-
-
-def _different_place(image: Geometry, mask: Geometry) -> str | None:
-    """What both state and state differently; a plain mask that states nothing fits."""
-    pairs = (
-        ("spacing", image.spacing, mask.spacing),
-        ("orientation", image.axes, mask.axes),
-        ("position", image.positions, mask.positions),
-    )
-    for name, one, other in pairs:
-        if one is not None and other is not None and not np.allclose(one, other, RELATIVE, ABSOLUTE):
-            return name
-    return None
 
 
 def _size(shape: Sequence[int]) -> str:

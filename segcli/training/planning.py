@@ -17,7 +17,7 @@ from torch import nn
 
 from segcli.card_json import SCHEMA, check_card, format_card, parse_card
 from segcli.catalog import Catalog
-from segcli.contract import ModelCard, Network, TrainableNetwork
+from segcli.contract import ModelCard, Network, TrainableNetwork, fits
 from segcli.engine.model import load_model
 from segcli.errors import ModelError, UsageError
 from segcli.strict_json import read_object
@@ -210,7 +210,7 @@ def _card(options: TrainOptions, derived: ModelCard, catalog: Catalog) -> tuple[
         raise UsageError(f"--card says plugin {card.plugin!r}, --model says {options.model!r}")
     ours = {"presence", *preset} - set(asked) - set(override.get("plugin_options", {}))
     card, network = _first_accepted(card, sorted(ours), catalog)
-    if any(side < 1 or (side - network.offset) % network.multiple for side in card.tile):
+    if not fits(card.tile, network.multiple, network.offset):
         raise UsageError(
             f"--tile {','.join(map(str, card.tile))} does not fit the network: each side must be {network.offset} more "
             f"than a multiple of {network.multiple}"

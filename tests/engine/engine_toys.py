@@ -8,7 +8,8 @@ from torch import nn
 
 from segcli.contract import Intensity, Label, ModelCard
 from segcli.engine.segmenter import Alone, Segmenter
-from segcli.image import Geometry, Image
+from segcli.geometry import Geometry
+from segcli.image import Image
 from segcli.settings import PredictSettings
 
 NOWHERE = Geometry()

@@ -14,7 +14,8 @@ from torch.nn import functional
 from segcli.contract import Intensity
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
-from segcli.image import Geometry, Image
+from segcli.geometry import Geometry
+from segcli.image import Image
 from segcli.settings import PredictSettings
 
 MM = Geometry(spacing=(1.0, 1.0))

@@ -11,7 +11,8 @@ from torch import nn
 from segcli.contract import EmptyFilter, Label
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UnsupportedError, UsageError
-from segcli.image import Geometry, Image
+from segcli.geometry import Geometry
+from segcli.image import Image
 
 OFF = replace(CPU, gate="off")
 TWO = (Label(5, "a", (255, 0, 0)), Label(7, "b", (0, 255, 0)))

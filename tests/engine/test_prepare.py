@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from segcli.contract import Intensity, Label, ModelCard
 from segcli.engine.prepare import prepare
 from segcli.errors import UnsupportedError
-from segcli.image import Geometry, Image
+from segcli.geometry import Geometry
+from segcli.image import Image
 
 LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
 ORIENTATIONS = [

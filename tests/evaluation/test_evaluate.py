@@ -17,7 +17,8 @@ from segcli.evaluation.align import align
 from segcli.evaluation.pairs import MaskPair
 from segcli.evaluation.run_report import run_report
 from segcli.formats.mask_files import MaskFile, key_of
-from segcli.image import Geometry, LabelMap
+from segcli.geometry import Geometry
+from segcli.image import LabelMap
 
 
 def save(path: Path, labels: np.ndarray, step: float = 2.0) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from segcli.contract import Label, ModelCard
 from segcli.errors import UsageError
-from segcli.image import Geometry, Image
+from segcli.geometry import Geometry
+from segcli.image import Image
 from segcli.training.dataset import class_numbers, pad_to, training_cases
 from segcli.training.examples import Example
 

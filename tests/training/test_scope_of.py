@@ -13,7 +13,8 @@ from sets import nnunet_set, png_set, save_volume
 from segcli.catalog import load_catalog
 from segcli.cli.main import run
 from segcli.contract import Label, ModelCard, Scope
-from segcli.image import Geometry, Image
+from segcli.geometry import Geometry
+from segcli.image import Image
 from segcli.training.examples import Example
 from segcli.training.options import CardOptions, TrainOptions
 from segcli.training.planning import Plan, make_plan
