@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import attacks_on_headers
 import attacks_on_inputs
 import attacks_on_models
 import attacks_on_outputs
@@ -23,7 +24,12 @@ from attacked import Attack, Place, run
 from PIL import Image as Pillow
 
 TOYS = Path(__file__).resolve().parent.parent / "tests" / "toys"
-ATTACKS = (*attacks_on_inputs.ATTACKS, *attacks_on_outputs.ATTACKS, *attacks_on_models.ATTACKS)
+ATTACKS = (
+    *attacks_on_inputs.ATTACKS,
+    *attacks_on_headers.ATTACKS,
+    *attacks_on_outputs.ATTACKS,
+    *attacks_on_models.ATTACKS,
+)
 
 
 def harmless(place: Place) -> tuple[str, ...]:

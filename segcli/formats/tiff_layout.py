@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.interface import ReadRequest
 from segcli.formats.orient import transposes
-from segcli.formats.tiff_metadata import Sizes, imagej_sizes, ome_sizes, orientation, resolution_tags
+from segcli.formats.tiff_metadata import Sizes, imagej_sizes, is_calibrated, ome_sizes, orientation, resolution_tags
 from segcli.formats.tiff_open import refuse_damaged
 from segcli.formats.tiff_samples import check_page, check_type
 from segcli.image import Geometry, Json
@@ -161,6 +161,8 @@ def _ome(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
 
 
 def _imagej(tif: tifffile.TiffFile) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
+    if is_calibrated(tif.imagej_metadata or {}):
+        raise UnsupportedError("the TIFF states a calibration of its values (ImageJ): save it as 32-bit to apply it")
     if any(series.kind != "imagej" for series in tif.series):
         # tifffile falls back to the directories alone, of which ImageJ writes one for any number of planes.
         if int((tif.imagej_metadata or {}).get("images", 1)) > len(tif.pages):

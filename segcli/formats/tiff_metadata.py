@@ -56,6 +56,15 @@ def imagej_sizes(description: Mapping[str, Any], resolution: Json) -> Sizes:
     return Sizes(rows=rows, columns=columns, slices=slices, stated=stated)
 
 
+def is_calibrated(description: Mapping[str, Any]) -> bool:
+    """Whether stored numbers stand for others: ImageJ holds signed images, CT among them, with 32768 added.
+
+    ``cf`` is the kind of function (0: a straight line), ``c0`` and ``c1`` are its coefficients.
+    """
+    stated = [description.get(key, plain) for key, plain in (("c0", 0), ("c1", 1), ("cf", 0))]
+    return any(key in description for key in ("c0", "c1")) and stated != [0, 1, 0]
+
+
 def resolution_tags(page: Any, turned: bool) -> Json:
     """``[[x numerator, denominator], [y numerator, denominator], unit]`` of a page, or None.
 

@@ -125,6 +125,24 @@ def test_what_is_no_intensity_is_refused_by_name(data: bytes, words: str, tmp_pa
         read(FORMAT, path)
 
 
+@pytest.mark.parametrize(
+    ("calibration", "refused"), [((-32768, 1), True), ((0, -1), True), ((0, 1), False), ((), False)]
+)
+def test_values_that_imagej_calibrates_are_no_intensities(
+    calibration: tuple[int, ...], refused: bool, tmp_path: Path
+) -> None:
+    """It saves a signed image with 32768 added, and says so in the description alone."""
+    path = tmp_path / "a.tif"
+    stated = {"cf": 0, **dict(zip(("c0", "c1"), map(float, calibration), strict=False))} if calibration else {}
+    path.write_bytes(tiff(GREY.astype(np.uint16), imagej=True, metadata=stated))
+    if not refused:
+        assert np.array_equal(read(FORMAT, path).parts[0].pixels[0, 0], GREY)
+        return
+    for attempt in (lambda: read(FORMAT, path), lambda: FORMAT.describe(path)):
+        with pytest.raises(UnsupportedError, match="calibration of its values"):
+            attempt()
+
+
 def test_four_samples_without_a_meaning_are_neither_rgb_nor_alpha(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(np.dstack([RGB, GREY]), photometric="rgb", extrasamples=["unspecified"]))
