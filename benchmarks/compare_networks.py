@@ -27,9 +27,9 @@ from segcli.catalog import load_catalog
 from segcli.cli.main import run
 from segcli.contract import GatedNetwork
 from segcli.engine.model import LoadedModel, load_model
+from segcli.pairing.layout import read_layout
 from segcli.settings import PredictSettings
 from segcli.training.examples import Example
-from segcli.training.layout import read_layout
 from segcli.training.source import read_all
 from segcli.training.splitting import groups_from_file
 from segcli.training.validation import GateSetting, segment

@@ -126,7 +126,7 @@ def _names(references: Path, model: str | None, plugins_only: tuple[str, ...] | 
 
         card = load_model_folder(resolve_folder(model, load_catalog(plugins_only))).card
         return {label.value: label.name for label in card.labels}
-    from segcli.training.layout import DESCRIPTION, read_layout  # noqa: PLC0415
+    from segcli.pairing.layout import DESCRIPTION, read_layout  # noqa: PLC0415
 
     if (references.parent / DESCRIPTION).is_file():
         return read_layout(references.parent).labels or {}

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from segcli.errors import UnsupportedError
 from segcli.geometry import Geometry, difference
 from segcli.image import LabelMap
+from segcli.pairing.sources import Source, has_sources, laid_out, sources_of
 
-SOURCES = "sources"
 SMALLEST_STEP = 1e-3
 """mm; closer positions are the same one."""
 MOST_SLICES = 20_000
@@ -50,7 +50,7 @@ def align(
 
 
 def _aligned(predicted: LabelMap, reference: LabelMap, slices: int | None) -> Aligned:
-    if SOURCES in predicted.extra and SOURCES in reference.extra:
+    if has_sources(predicted) and has_sources(reference):
         return _over_each_other(predicted, reference, slices)
     if predicted.pixels.shape != reference.pixels.shape:
         raise UnsupportedError(
@@ -70,27 +70,22 @@ def _over_each_other(predicted: LabelMap, reference: LabelMap, slices: int | Non
         raise UnsupportedError("prediction and reference have different numbers of rows or columns")
     order, gap = _order(predicted, reference)
     count = max(slices or 0, max(order.values(), default=-1) + 1)
-    stacks = []
-    for mask in (predicted, reference):
-        stack = np.zeros((count, *mask.pixels.shape[1:]), mask.pixels.dtype)
-        for source, plane in zip(mask.extra[SOURCES], mask.pixels, strict=True):
-            stack[order[tuple(source)]] = plane
-        stacks.append(stack)
     notes = () if slices is not None else ("slices in neither SEG are not known, so they are not counted as empty",)
     geometry = predicted.geometry if predicted.geometry.spacing is not None else reference.geometry
     known = geometry.spacing is not None and (gap is not None or count == 1)
     rows, columns = geometry.spacing or (0.0, 0.0)
-    return Aligned(stacks[0], stacks[1], (gap or 1.0, rows, columns) if known else None, notes)
+    spacing = (gap or 1.0, rows, columns) if known else None
+    return Aligned(laid_out(predicted, order, count), laid_out(reference, order, count), spacing, notes)
 
 
-def _order(*masks: LabelMap) -> tuple[dict[tuple[Any, ...], int], float | None]:
+def _order(*masks: LabelMap) -> tuple[dict[Source, int], float | None]:
     """Place of every source slice of either, along the normal where positions are known, and mm between places.
 
     A gap of a whole number of steps is slices that neither SEG has a frame of; they keep their places.
     """
-    heights: dict[tuple[Any, ...], float] = {}
+    heights: dict[Source, float] = {}
     for mask in masks:
-        sources = [tuple(source) for source in mask.extra[SOURCES]]
+        sources = sources_of(mask)
         places = _heights(mask) or [float(index) for index in range(len(sources))]
         heights.update(zip(sources, places, strict=True))
     ordered = sorted(heights, key=lambda key: (heights[key], key))

@@ -12,13 +12,13 @@ import numpy as np
 from segcli.errors import SegcliError
 from segcli.evaluation.align import Aligned, align
 from segcli.evaluation.mapping import Renumbering, hint
-from segcli.evaluation.pairs import MaskPair, pair_masks
 from segcli.evaluation.run_report import run_report
 from segcli.evaluation.scores import CaseScore, LabelScore, score_case
 from segcli.evaluation.summary import rounded, summarise
 from segcli.evaluation.surfaces import with_surfaces
 from segcli.exit_code import ExitCode, code_of
 from segcli.formats.readers import Readers
+from segcli.pairing.masks import MaskPair, pair_masks
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segcli.evaluation.align import MOST_SLICES
-from segcli.evaluation.pairs import MaskPair
+from segcli.pairing.masks import MaskPair
 from segcli.regular_file import read_regular
 
 _ID = re.compile(r"[0-9a-f]{12}")

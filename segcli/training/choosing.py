@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from segcli.pairing.images import Pair
 from segcli.training.options import SplitOptions
-from segcli.training.pairing import Pair
 from segcli.training.splitting import Split, split_groups
 
 FEW = {"train": (64, 64_000_000), "validation": (24, 12_000_000), "test": (24, 12_000_000)}

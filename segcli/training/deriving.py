@@ -14,8 +14,8 @@ from segcli.contract import Intensity, Label, ModelCard
 from segcli.errors import UsageError
 from segcli.image import Image
 from segcli.orientation import axis_order
+from segcli.pairing.layout import Layout
 from segcli.training.examples import Example
-from segcli.training.layout import Layout
 from segcli.training.options import CardOptions
 
 USUAL_ORIENTATION = {"S": "LPS", "I": "LPS", "P": "LIP", "A": "LIP", "L": "PIL", "R": "PIL"}

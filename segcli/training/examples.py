@@ -18,9 +18,10 @@ from segcli.formats.interface import ReadRequest
 from segcli.formats.readers import Delivery, Readers
 from segcli.geometry import difference
 from segcli.image import Image, LabelMap
-from segcli.training.mask_names import united
-from segcli.training.options import Numbered
-from segcli.training.pairing import DICOM, Pair
+from segcli.pairing.images import Pair
+from segcli.pairing.names import Numbered
+from segcli.pairing.numbered import united
+from segcli.pairing.sources import DICOM, laid_out, slices_of, sources_of
 
 AHEAD = 4
 MOST_UNNAMED_LABELS = 64
@@ -163,21 +164,16 @@ def _aligned(pair: Pair, parts: Sequence[Image], masks: Sequence[LabelMap]) -> t
 
 def _by_source(pair: Pair, part: Image, mask: LabelMap) -> NDArray[Any]:
     """A SEG holds the slices that have frames: each goes where the image it names lies, all others are empty."""
-    slices, _, rows, columns = part.shape
+    _, _, rows, columns = part.shape
     if mask.pixels.shape[1:] != (rows, columns):
         raise UsageError(
             f"{pair.name}: image and mask do not have the same geometry: {rows} × {columns} and "
             f"{_size(mask.pixels.shape[1:])} (rows × columns)"
         )
-    details = pair.case.details
-    places = {(details["instances"][file][1], number): i for i, (file, number) in enumerate(details["slices"])}
-    labels = np.zeros((slices, rows, columns), mask.pixels.dtype)
-    for source, plane in zip(mask.extra["sources"], mask.pixels, strict=True):
-        place = places.get((source[0], source[1]))
-        if place is None:
-            raise UsageError(f"{pair.name}: its DICOM SEG has a frame of an image that is not in the folder")
-        labels[place] = plane
-    return labels
+    places = {source: place for place, source in enumerate(slices_of(pair.case))}
+    if not places.keys() >= set(sources_of(mask)):
+        raise UsageError(f"{pair.name}: its DICOM SEG has a frame of an image that is not in the folder")
+    return laid_out(mask, places, len(places))
 
 
 def _size(shape: Sequence[int]) -> str:

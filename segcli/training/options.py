@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from segcli.pairing.names import Numbered
 from segcli.settings import Precision
 
 Preset: TypeAlias = Literal["default", "smoke"]
-Numbered: TypeAlias = Literal["labels", "instances"]
 
 
 @dataclass(frozen=True)

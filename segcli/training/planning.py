@@ -20,13 +20,13 @@ from segcli.catalog import Catalog
 from segcli.contract import ModelCard, Network, TrainableNetwork, fits
 from segcli.engine.model import load_model
 from segcli.errors import ModelError, UsageError
+from segcli.pairing.layout import read_layout
 from segcli.strict_json import read_object
 from segcli.training.augment import Augmentation
 from segcli.training.choosing import Choice
 from segcli.training.dataset import TrainingCase, training_cases
 from segcli.training.deriving import UNNAMED, derive_card, merged
 from segcli.training.examples import Example, label_values, repeated_across_groups
-from segcli.training.layout import read_layout
 from segcli.training.loop import Hardware, Recipe
 from segcli.training.options import PRESETS, CardOptions, RecipeOptions, SplitOptions, TrainOptions
 from segcli.training.scope_of import scope_of

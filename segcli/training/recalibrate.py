@@ -20,13 +20,14 @@ from segcli.engine.model import load_model
 from segcli.errors import UsageError
 from segcli.formats.atomic import write_bytes_atomically
 from segcli.model_folder import CARD_NAME, WEIGHTS_NAME
+from segcli.pairing.layout import read_layout
+from segcli.pairing.names import Numbered
 from segcli.training.calibrate import Calibration
 from segcli.training.examples import Example, label_values
 from segcli.training.filter_scores import choose_filter
 from segcli.training.finish import Calibrated, calibrate
-from segcli.training.layout import read_layout
 from segcli.training.loop import Hardware, Recipe
-from segcli.training.options import TOP_K, Numbered, SplitOptions
+from segcli.training.options import TOP_K, SplitOptions
 from segcli.training.planning import groups_of
 from segcli.training.source import read_all
 

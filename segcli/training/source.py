@@ -13,10 +13,11 @@ import numpy as np
 from segcli.errors import UsageError
 from segcli.formats.interface import ReadRequest
 from segcli.formats.readers import Readers
+from segcli.pairing.images import Pair, find_pairs
+from segcli.pairing.layout import Layout
+from segcli.pairing.sources import DICOM
 from segcli.training.deriving import default_channels
 from segcli.training.examples import Example, read_examples
-from segcli.training.layout import Layout
-from segcli.training.pairing import DICOM, Pair, find_pairs
 
 GREY = ("grey",)
 Choose: TypeAlias = Callable[[Sequence[Pair], Mapping[str, str]], Sequence[Pair]]

@@ -14,11 +14,11 @@ import pytest
 from segcli.cli.main import run
 from segcli.errors import UnsupportedError
 from segcli.evaluation.align import align
-from segcli.evaluation.pairs import MaskPair
 from segcli.evaluation.run_report import run_report
 from segcli.formats.mask_files import MaskFile, key_of
 from segcli.geometry import Geometry
 from segcli.image import LabelMap
+from segcli.pairing.masks import MaskPair
 
 
 def save(path: Path, labels: np.ndarray, step: float = 2.0) -> None:

@@ -15,8 +15,8 @@ from segcli.formats.interface import MaskRequest
 from segcli.formats.readers import Readers
 from segcli.formats.scan import ScanOptions, scan
 from segcli.image import LabelMap
+from segcli.pairing.layout import read_layout
 from segcli.settings import PredictSettings
-from segcli.training.layout import read_layout
 from segcli.training.source import read_all
 from segcli.training.splitting import group_by_folder
 

@@ -10,9 +10,9 @@ import pytest
 from sets import nnunet_set, png_set, save_volume, stack
 
 from segcli.errors import UsageError
+from segcli.pairing.layout import read_layout
 from segcli.training.deriving import derive_card
 from segcli.training.examples import Example, label_values
-from segcli.training.layout import read_layout
 from segcli.training.options import CardOptions
 from segcli.training.source import read_all
 from segcli.training.splitting import group_by_folder

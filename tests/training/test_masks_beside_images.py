@@ -14,8 +14,8 @@ from sets import png_set, stack
 
 from segcli.cli.main import run
 from segcli.errors import UsageError
+from segcli.pairing.layout import read_layout
 from segcli.training.examples import Example
-from segcli.training.layout import read_layout
 from segcli.training.options import SplitOptions
 from segcli.training.planning import groups_of
 from segcli.training.source import read_all

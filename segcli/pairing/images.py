@@ -13,10 +13,10 @@ from segcli.errors import UsageError
 from segcli.formats.mask_files import MaskFile, key_of, list_masks
 from segcli.formats.readers import Readers
 from segcli.formats.scan import ScanOptions, scan
-from segcli.training.layout import Layout
-from segcli.training.mask_names import mask_name
+from segcli.pairing.layout import Layout
+from segcli.pairing.names import by_key, mask_name
+from segcli.pairing.sources import DICOM, instance_uids, source_uids
 
-DICOM = "dicom"
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _NUMBERED = (
     "masks are numbered, {name} is one: say with --numbered-masks what the numbers are, labels (each a label of its "
@@ -69,11 +69,12 @@ def find_pairs(layout: Layout, readers: Readers) -> Pairs:
         raise UsageError(f"{layout.images} holds no image: nothing to train on")
     matcher = _Matcher(cases, masks, readers)
     pairs = matcher.matched()
-    lonely = matcher.without_mask()
+    images_without_mask = matcher.without_mask()
     where = "it beside the image, as a_mask beside a" if layout.together else f"the mask to {layout.masks.name}"
-    if lonely:
+    if images_without_mask:
         raise UsageError(
-            f"an image without a mask: {_some(lonely)} of {layout.images}: add {where}, or take the image away"
+            f"an image without a mask: {_some(images_without_mask)} of {layout.images}: add {where}, "
+            "or take the image away"
         )
     left = matcher.without_image()
     if left:
@@ -115,11 +116,7 @@ class _Matcher:
     def __init__(self, cases: Sequence[Case], masks: Sequence[MaskFile], readers: Readers) -> None:
         self._names = {case.id: _key(case) for case in cases}
         self._cases = cases
-        self._masks: dict[str, MaskFile] = {}
-        for mask in masks:
-            if mask.key in self._masks:
-                raise UsageError(f"two masks are called {mask.key}: {self._masks[mask.key].path.name} and more")
-            self._masks[mask.key] = mask
+        self._masks = by_key(masks)
         self._found: dict[str, list[NumberedMask]] = {}
         self._used: set[str] = set()
         self._match_dicom(readers)
@@ -145,8 +142,7 @@ class _Matcher:
         for mask in self._masks.values():
             if mask.format != DICOM:
                 continue
-            (labels,) = readers.read_labels(DICOM, mask.path)
-            cases = {owners[uid].id: owners[uid] for uid, _ in labels.extra["sources"] if uid in owners}
+            cases = {owners[uid].id for uid in source_uids(mask, readers) if uid in owners}
             if len(cases) > 1:
                 raise UsageError(f"{mask.path.name} belongs to several series: one DICOM SEG a series is expected")
             for identifier in cases:
@@ -187,11 +183,6 @@ class _Matcher:
                 )
         others.append(mask)
         self._used.add(mask.file.key)
-
-
-def instance_uids(case: Case) -> list[str]:
-    """SOP instance UIDs of the files of a DICOM case."""
-    return [str(instance[1]) for instance in case.details["instances"]]
 
 
 def _some(names: Sequence[str]) -> str:

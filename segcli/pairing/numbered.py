@@ -1,11 +1,8 @@
-"""What the name of a mask says: ``a_mask``, ``a_seg`` belong to the image ``a``; ``a_mask_2`` is its mask number 2."""
+"""The numbered masks of one image as one mask."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,29 +10,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import UsageError
 from segcli.image import LabelMap
-from segcli.training.options import Numbered
-
-_NAME = re.compile(
-    r"(?P<image>.+)_(?:masks?|seg|segmentation|labels?)(?:_(?P<number>\d{1,3}))?", re.IGNORECASE | re.DOTALL
-)
-
-
-@dataclass(frozen=True)
-class MaskName:
-    """``image``: key of the image it belongs to. ``number``: None where it has none."""
-
-    image: str
-    number: int | None
-
-
-def mask_name(key: str) -> MaskName | None:
-    """Of the key of a file (see ``key_of``); None if the file is not named as a mask."""
-    path = PurePosixPath(key)
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        return None
-    number = None if match["number"] is None else int(match["number"])
-    return MaskName(str(path.with_name(match["image"])), number)
+from segcli.pairing.names import Numbered
 
 
 def united(name: str, masks: Sequence[tuple[int | None, Sequence[LabelMap]]], mean: Numbered) -> tuple[LabelMap, ...]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from segcli.errors import UsageError
 from segcli.formats.mask_files import MaskFile, list_masks
 from segcli.formats.readers import Readers
-
-DICOM = "dicom"
+from segcli.pairing.names import by_key
+from segcli.pairing.sources import DICOM, source_uids
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,16 @@ def pair_masks(
         pairs[name] = MaskPair(name, reference, None if key is None else left.pop(key))
     missing = [name for name, pair in pairs.items() if pair.prediction is None and pair.reference.format == DICOM]
     if missing and any(mask.format == DICOM for mask in left.values()):
-        sources = {uid: key for key, mask in left.items() if mask.format == DICOM for uid in _sources(mask, readers)}
+        sources = {uid: key for key, mask in left.items() if mask.format == DICOM for uid in source_uids(mask, readers)}
         for name in missing:
-            keys = {sources[uid] for uid in _sources(wanted[name], readers) if uid in sources} & set(left)
+            keys = {sources[uid] for uid in source_uids(wanted[name], readers) if uid in sources} & set(left)
             if len(keys) == 1:
                 pairs[name] = MaskPair(name, wanted[name], left.pop(keys.pop()))
     return tuple(pairs.values()), tuple(left.values())
 
 
 def _listed(folder: Path) -> dict[str, MaskFile]:
-    masks: dict[str, MaskFile] = {}
-    for mask in list_masks(folder):
-        if mask.key in masks:
-            raise UsageError(f"{folder} holds two masks called {mask.key}: {masks[mask.key].path.name} and another")
-        masks[mask.key] = mask
+    masks = by_key(list_masks(folder))
     if not masks:
         raise UsageError(f"{folder} holds no mask of a format segcli reads")
     if folder.is_file():
@@ -68,8 +63,3 @@ def _tail(name: str, among: dict[str, MaskFile]) -> str | None:
         if parts[-shorter:] == wanted[-shorter:]:
             fitting.append(key)
     return fitting[0] if len(fitting) == 1 else None
-
-
-def _sources(mask: MaskFile, readers: Readers) -> Sequence[str]:
-    (labels,) = readers.read_labels(DICOM, mask.path)
-    return [str(uid) for uid, _ in labels.extra["sources"]]

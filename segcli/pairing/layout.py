@@ -11,9 +11,8 @@ from typing import Any
 
 from segcli.errors import UsageError
 from segcli.formats.mask_files import files_below, key_of
+from segcli.pairing.names import Numbered, mask_name
 from segcli.strict_json import read_object
-from segcli.training.mask_names import mask_name
-from segcli.training.options import Numbered
 
 DESCRIPTION = "dataset.json"
 MOST_DESCRIPTION = 64 * 2**20
