@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,14 +16,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from segcli.cli.terminal import printable, say
+from segcli.cli.terminal import printable, say, silent_if_unread
 from segcli.outcome import Outcome, Report
 
 if TYPE_CHECKING:
     from segcli.reporting.content import RunFacts
 
 
-class _Out(rich.console.Console):
+class Out(rich.console.Console):
+    """What rich prints a command's result with."""
+
     def on_broken_pipe(self) -> None:
         """rich would end the program here, as a signal does; :func:`silent_if_unread` goes on without a reader."""
         raise BrokenPipeError
@@ -56,7 +56,7 @@ class Console:
         self._options = options
         self._output = output
         self._terminal = sys.stdout.isatty()
-        self._out = _Out(
+        self._out = Out(
             highlight=False,
             soft_wrap=not self._terminal,
             force_terminal=self._terminal,
@@ -184,19 +184,6 @@ class Console:
 
     def _print(self, text: str, style: str = "") -> None:
         self._out.print(Text(printable(text), style))
-
-
-@contextlib.contextmanager
-def silent_if_unread() -> Iterator[None]:
-    """Nobody reads on, or the log's disk is full: no reason to end the run, but from here on it is silent."""
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
 
 
 def _table(report: Report) -> Table:

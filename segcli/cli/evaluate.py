@@ -14,8 +14,9 @@ import rich.console
 from rich.table import Table
 from rich.text import Text
 
+from segcli.cli.console import Out
 from segcli.cli.options import plugins_option
-from segcli.cli.terminal import printable, say
+from segcli.cli.terminal import printable, say, show, silent_if_unread
 from segcli.cli.train_options import NamedLabel
 from segcli.errors import UsageError
 
@@ -103,9 +104,10 @@ def evaluate(
     found = room.evaluate(options)
     named = log_paths or sys.stdout.isatty()
     if as_json:
-        click.echo(json.dumps({**found.summary(), "failed_cases": _reasons(found, named)}, indent=1))
+        show(json.dumps({**found.summary(), "failed_cases": _reasons(found, named)}, indent=1))
     else:
-        _show(found, named)
+        with silent_if_unread():
+            _show(found, named)
         if not named:
             table = "-o writes a cases.csv that" if output is None else "cases.csv in the output folder"
             say(f"{table} tells which case is which; --log-paths shows their names here")
@@ -114,7 +116,7 @@ def evaluate(
         if plots.can_plot():
             plots.write_plots(output, found)
         else:
-            click.echo(plots.MISSING, err=True)
+            show(plots.MISSING, err=True)
     return found.exit_code
 
 
@@ -135,7 +137,7 @@ def _names(references: Path, model: str | None, plugins_only: tuple[str, ...] | 
 
 def _show(found: Evaluation, named: bool) -> None:
     width = None if sys.stdout.isatty() else LOG_WIDTH
-    console = rich.console.Console(highlight=False, width=width)
+    console = Out(highlight=False, width=width)
     console.print(_case_table(found, named))
     summary = found.summary()
     console.print(_label_table(summary))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segcli.cli.options import SELECT
-from segcli.cli.terminal import say
+from segcli.cli.terminal import say, show
 
 if TYPE_CHECKING:
     from segcli.case import Scan
@@ -44,7 +44,7 @@ def inspect(
         found = scan([path], options, readers)
     cases, left_out = _rows(found, log_paths or terminal)
     if as_json:
-        click.echo(json.dumps({"cases": cases, "left_out": left_out, "counts": _counts(cases, left_out)}, indent=1))
+        show(json.dumps({"cases": cases, "left_out": left_out, "counts": _counts(cases, left_out)}, indent=1))
         return
     for row, case in zip(cases, found.cases, strict=True):
         _show_case(row, _series(found, case.files))

@@ -6,7 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from segcli.cli.console import ConsoleOptions, silent_if_unread
+from segcli.cli.console import ConsoleOptions
+from segcli.cli.terminal import silent_if_unread
 from segcli.outcome import Outcome, Report
 
 if TYPE_CHECKING:

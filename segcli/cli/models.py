@@ -11,7 +11,7 @@ from segcli.card_json import format_card
 from segcli.catalog import Catalog, CatalogEntry, installed_names, load_catalog, resolve_folder
 from segcli.cli.model_words import NAMES, in_full, in_one_line
 from segcli.cli.options import plugins_option
-from segcli.cli.terminal import say
+from segcli.cli.terminal import say, show
 from segcli.cli.wrap import check_model, wrap_model
 from segcli.errors import ModelError, UsageError
 from segcli.model_folder import load_card, load_model_folder
@@ -29,7 +29,7 @@ def list_models(as_json: bool, plugins_only: tuple[str, ...] | None) -> None:
     """Every plugin, what the model that it ships segments, and where it is from; broken ones with the reason."""
     catalog = load_catalog(plugins_only)
     if as_json:
-        click.echo(json.dumps(_as_json(catalog), indent=1))
+        show(json.dumps(_as_json(catalog), indent=1))
         return
     width = max([len(name) for name in catalog.models] + [len(item.name) for item in catalog.broken], default=0)
     for entry in catalog.models.values():
@@ -54,7 +54,7 @@ def show_model(model: str, as_json: bool, plugins_only: tuple[str, ...] | None) 
     card = folder.card
     if as_json:
         shown = {"folder": str(folder.path), "card": json.loads(format_card(card))}
-        click.echo(json.dumps(shown, indent=1))
+        show(json.dumps(shown, indent=1))
         return
     for line in in_full(card):
         say(line)

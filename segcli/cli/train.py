@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segcli.cli.options import plugins_option
-from segcli.cli.terminal import as_model, printable, say
+from segcli.cli.terminal import as_model, printable, say, show
 from segcli.cli.train_options import split_up, train_options
 from segcli.exit_code import ExitCode
 from segcli.training.options import TrainOptions
@@ -106,7 +106,7 @@ class TrainingConsole:
     def reading(self, done: int, total: int) -> None:
         """So many cases of the data set are read."""
         if self._terminal and not self._quiet:
-            click.echo(f"\rreading {done} of {total} cases", nl=done == total)
+            show(f"\rreading {done} of {total} cases", nl=done == total)
 
     def planned(self, plan: Plan, hardware: Hardware) -> None:
         """The card, the split and the recipe, in words."""
@@ -142,7 +142,7 @@ class TrainingConsole:
         )
         if row is not None:
             text += f"  Dice {_number(row.dice)}  specificity {_number(row.specificity)}"
-        click.echo(f"\r{text:<78}" if self._terminal else text, nl=not self._terminal)
+        show(f"\r{text:<78}" if self._terminal else text, nl=not self._terminal)
 
     def validated(self, row: Row) -> None:
         """Figures of the validation cases."""
@@ -150,7 +150,7 @@ class TrainingConsole:
             return
         labels = ", ".join(f"{label} {_number(dice)}" for label, dice in row.by_label.items())
         if self._terminal:
-            click.echo("\r", nl=False)
+            show("\r", nl=False)
         say(
             f"step {row.step}: loss {row.loss:.4f}, validation Dice {_number(row.dice)} ({labels}), "
             f"specificity {_number(row.specificity)} and sensitivity {_number(row.sensitivity)} over slices"

@@ -11,7 +11,7 @@ import click
 
 from segcli.cli.apart import EndedError, apart
 from segcli.cli.options import Real, plugins_option
-from segcli.cli.terminal import as_model, say
+from segcli.cli.terminal import as_model, say, show
 from segcli.errors import UsageError
 from segcli.exit_code import ExitCode
 
@@ -45,7 +45,7 @@ def check_model(model: str, as_json: bool, timeout: float, plugins_only: tuple[s
     failed = sum(finding["status"] == "failed" for finding in checks)
     ended = ExitCode.SOME_FAILED if failed else ExitCode.DONE
     if as_json:
-        click.echo(json.dumps({"model": verdict["model"], "passed": not failed, "checks": checks}, indent=1))
+        show(json.dumps({"model": verdict["model"], "passed": not failed, "checks": checks}, indent=1))
         return ended
     for finding in checks:
         say(f"{finding['status']:8} {': '.join(filter(None, (finding['check'], finding['text'])))}")

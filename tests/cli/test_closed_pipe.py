@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -26,3 +27,21 @@ def test_all_cases_are_done_though_nobody_reads(tmp_path: Path, threshold_model:
         assert process.wait(120) == 0, complaint
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [case["status"] for case in report["cases"]] == ["done"] * 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("models", "list"), ("models", "list", "--json"), ("inspect", "."), ("inspect", ".", "--json"),
+     ("evaluate", ".", ".", "--no-surface"), ("evaluate", ".", ".", "--no-surface", "--json")],
+    ids=" ".join,
+)  # fmt: skip
+def test_every_command_ends_as_if_somebody_read_on(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """``segcli models list | head`` is no bug, and no plugin is to blame."""
+    Image.fromarray(np.eye(20, dtype=np.uint8)).save(tmp_path / "a.png")
+    with subprocess.Popen(
+        [sys.executable, "-m", "segcli", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        complaint = process.stderr.read().decode()
+        assert (process.wait(120), complaint) == (0, "")
