@@ -68,8 +68,8 @@ def _readers() -> str:
     from pathlib import Path  # noqa: PLC0415
 
     from segcli.formats.readers import Readers  # noqa: PLC0415
-    from segcli.formats.table import PLACES  # noqa: PLC0415
+    from segcli.formats.table import FORMATS  # noqa: PLC0415
 
     with Readers(1) as readers:
         list(readers.describe("png", [Path("/nonexistent/file.png")]))
-    return f"a reader process starts and answers; formats: {', '.join(PLACES)}"
+    return f"a reader process starts and answers; formats: {', '.join(FORMATS)}"

@@ -13,15 +13,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from segcli.case import Case
 from segcli.errors import OutputExistsError, SegcliError, WriteError
-from segcli.formats.decoding import MASK_PIXELS
 from segcli.formats.interface import MaskRequest
-from segcli.formats.table import PLACES, load_format
+from segcli.formats.table import FORMATS, load_format
 from segcli.image import LabelMap
 from segcli.regular_file import open_regular
 
@@ -81,20 +77,20 @@ class Draft:
 
 
 def write_mask(
-    target: Target, case: Case, masks: Sequence[LabelMap], request: MaskRequest, places: Mapping[str, str] = PLACES
+    target: Target, case: Case, masks: Sequence[LabelMap], request: MaskRequest, formats: Mapping[str, str] = FORMATS
 ) -> Written:
     """Write the masks of a case in its own format and verify what was written, pixel by pixel.
 
     Raises WriteError (see :func:`is_disk_full`), OutputExistsError, or what the format raises of
     :mod:`segcli.errors`; the temporary file is gone then.
     """
-    source = load_format(case.format, places)
+    source = load_format(case.format, formats)
 
     def write(temporary: Path) -> None:
         source.write(temporary, case, masks, request)
 
     def verify(temporary: Path) -> None:
-        if not _reads_back(source, temporary, case, masks, request):
+        if not source.verify(temporary, case, masks, request):
             raise WriteError("the mask did not read back as it was written: check the disk, then run again")
 
     with as_write_error(target.path.parent):
@@ -216,16 +212,6 @@ def make_folders(target: Target, private: bool) -> None:
         # Below a folder that lies inside, only a link leads out: to resolve every folder would be quadratic.
         if folder.is_symlink() and not folder.resolve().is_relative_to(output):
             raise WriteError("a link in the output folder leads out of it: remove the link or choose another -o")
-
-
-def _reads_back(source: Any, path: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> bool:
-    if hasattr(source, "verify"):
-        return bool(source.verify(path, case, masks, request))
-    held = sum(mask.pixels.size for mask in masks)  # what could be written can be held once more
-    found = source.read_labels(path, max(MASK_PIXELS, held))
-    return len(found) == len(masks) and all(
-        np.array_equal(one.pixels, other.pixels) for one, other in zip(found, masks, strict=True)
-    )
 
 
 @contextlib.contextmanager

@@ -1,26 +1,30 @@
-"""What every format module offers, so that scan, reader processes and writer treat all of them alike.
+"""What every format offers, so that scan, reader processes and writer treat all of them alike.
 
-``describe`` and ``read`` run in a reader process (they may meet hostile bytes); ``write`` runs in the writer thread.
+A format derives from :class:`Format`, or, if each of its files is an image, from
+:class:`segcli.formats.file_format.FileFormat`, and stands in the table (:mod:`segcli.formats.table`).
+``docs/adding-a-format.md`` goes through it step by step.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.case import Case
+from segcli.case import Case, LeftOut
 from segcli.contract import ModelCard
-from segcli.errors import UnreadableError
+from segcli.errors import SegcliError, SkippedCase, UnreadableError, UnsupportedError
 from segcli.formats.decoding import MASK_PIXELS
+from segcli.formats.walk import Found
 from segcli.image import BandSource, Image, Json, LabelMap
 from segcli.regular_file import NotRegularError, open_regular
 from segcli.settings import PredictSettings
@@ -100,14 +104,60 @@ class InputFiles:
 
 @dataclass(frozen=True)
 class Description:
-    """What the headers of one non-DICOM file say; see the fields of :class:`segcli.case.Case`."""
+    """What the headers of one file say; see the fields of :class:`segcli.case.Case`.
+
+    ``series``: key of the series that the file is a part of, for formats that have series. ``series_words``: number and
+    description of that series, where a person at a terminal is to see them. ``details``: the format's own notes, JSON
+    values only.
+    """
 
     modality: str | None = None
     shape: tuple[int, int, int] | None = None
     spacing: tuple[float, ...] | None = None
     orientation: str | None = None
     warnings: tuple[str, ...] = ()
+    series: str | None = None
+    series_words: tuple[str, str] | None = None
     details: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True)
+class DescribedFile:
+    """A file of a format, and what its header said or why it said nothing."""
+
+    file: Found
+    answer: Description | SegcliError
+
+
+@dataclass(frozen=True)
+class ElementRequest:
+    """Header elements by which files are chosen or shown: the pairs of ``--select``, and a series' number and name."""
+
+    select: tuple[tuple[str, str], ...] = ()
+    series_words: bool = False
+
+
+@dataclass(frozen=True)
+class GroupRequest:
+    """What decides which files are one case.
+
+    ``key``: secret of the ids of cases. ``channels``: how many the card wants. ``select``: pairs of ``--select``.
+    ``spacing_given``: ``--spacing`` stands in where none is stated, so that is nothing to warn of.
+    """
+
+    key: bytes
+    channels: int = 1
+    select: tuple[tuple[str, str], ...] = ()
+    spacing_given: bool = False
+    follow_links: bool = False
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Every file that was described is in at least one case or in one left-out entry."""
+
+    cases: Sequence[Case]
+    left_out: Sequence[LeftOut]
 
 
 HOLD_PIXELS = 2**26
@@ -154,47 +204,75 @@ class MaskStream(Protocol):
         ...
 
 
-class Format(Protocol):
-    """A format module. All errors are of :mod:`segcli.errors`: SkippedCase, UnreadableError, UnsupportedError."""
+class Format(ABC):
+    """A file format: how it is recognised, described, grouped into cases, read, written and verified.
 
-    name: str
-    """Key in the table and word in tables and reports: ``png``, ``jpeg``, ``tiff``, ``nifti``, ``nrrd``, ``mha``."""
+    The object itself is light, for the main process looks at every file with it: libraries that decode are imported by
+    the methods that need them. ``describe``, ``read`` and ``read_labels`` run in a reader process, since they may meet
+    hostile bytes; the others in the main process. All errors are of :mod:`segcli.errors`: SkippedCase,
+    UnreadableError, UnsupportedError, WriteError.
+    """
 
+    name: ClassVar[str]
+    """Key in the table and word in tables and reports, e.g. ``png``."""
+
+    in_series: ClassVar[bool] = False
+    """Whether several files make up a case, which then waits while one of its series is still arriving."""
+
+    inside_gzip: ClassVar[bool] = True
+    """Whether it is asked about what a gzip file holds; formats that are never packed refuse such a file by name."""
+
+    @abstractmethod
     def recognises(self, head: bytes) -> bool:
-        """Whether a file whose first 4096 bytes are ``head`` is of this format (gzip: decompressed already)."""
-        ...
+        """Whether a file that begins with ``head`` (4096 bytes) is of this format. Imports nothing."""
 
-    def mask_name(self, name: str) -> str:
-        """File name of the mask of a file called ``name``: equal, or the mask's own suffix appended."""
-        ...
+    def keywords(self, request: ElementRequest) -> tuple[str, ...]:
+        """The header elements that :meth:`describe` must look up for this request.
 
-    def describe(self, path: Path) -> Description:
-        """From headers alone."""
-        ...
+        Raises UsageError for an unknown element, SkippedCase if no file of the format can be chosen by elements.
+        """
+        if request.select:
+            raise SkippedCase(f"not chosen: --select compares DICOM elements, this is {self.name}")
+        return ()
 
+    @abstractmethod
+    def describe(self, path: Path, keywords: Sequence[str] = ()) -> Description:
+        """From headers alone. ``keywords``: of :meth:`keywords`."""
+
+    @abstractmethod
+    def group(self, files: Sequence[DescribedFile], request: GroupRequest) -> Grouped:
+        """All files of the format → cases, and every file left out with its reason."""
+
+    @abstractmethod
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         """Intensities of all parts, channels reconciled with the request (:mod:`segcli.formats.channels`)."""
-        ...
 
+    @abstractmethod
     def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
         """Write the masks of all parts to ``target`` (a temporary name); the caller flushes, verifies and renames."""
-        ...
 
+    @abstractmethod
     def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
-        """Label numbers of a mask file, one label map a part, as ``write`` was given them.
+        """Label numbers of a mask file, one label map per part, as ``write`` was given them.
 
         Raises UnsupportedError for one that takes more memory than ``max_pixels`` pixels of four bytes.
         """
-        ...
 
-
-class BandedFormat(Format, Protocol):
-    """A format whose images may be left open (``ReadResult.bands``); its masks are written and verified in bands."""
+    def verify(self, path: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> bool:
+        """Whether the mask file ``path``, which :meth:`write` has just made, holds exactly ``masks``."""
+        held = sum(mask.pixels.size for mask in masks)  # what could be written can be held once more
+        found = self.read_labels(path, max(MASK_PIXELS, held))
+        return len(found) == len(masks) and all(
+            np.array_equal(one.pixels, other.pixels) for one, other in zip(found, masks, strict=True)
+        )
 
     def open_stream(self, target: Path, parts: Sequence[BandSource], dtype: np.dtype[Any]) -> MaskStream:
-        """Begin the masks of the images ``parts``, of ``dtype`` uint8 or uint16, in the file ``target``."""
-        ...
+        """Begin the masks of the images ``parts`` (``ReadResult.bands``), of ``dtype`` uint8 or uint16, in ``target``.
+
+        Raises UnsupportedError if masks of this format can only be written whole.
+        """
+        raise UnsupportedError(f"masks of the format {self.name} cannot be written in bands")
 
     def open_labels(self, path: Path) -> AbstractContextManager[tuple[OpenBands, ...]]:
         """The parts of a mask file as :meth:`open_stream` makes them, one channel each, to be read in bands."""
-        ...
+        raise UnsupportedError(f"masks of the format {self.name} cannot be read in bands")

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.case import Case
-from segcli.errors import UnsupportedError, WriteError
+from segcli.errors import WriteError
 from segcli.formats.atomic import Draft, Target, Written, as_write_error, make_folders
-from segcli.formats.interface import MaskRequest
+from segcli.formats.interface import Format, MaskRequest
 from segcli.formats.labels import label_type
-from segcli.formats.table import PLACES, load_format
+from segcli.formats.table import FORMATS, load_format
 from segcli.image import BandSource
 
 _ROWS_AT_ONCE = 256
@@ -27,16 +27,14 @@ def open_sink(
     case: Case,
     parts: Sequence[BandSource],
     request: MaskRequest,
-    places: Mapping[str, str] = PLACES,
+    formats: Mapping[str, str] = FORMATS,
 ) -> MaskSink:
     """Begin the mask of a case whose images are ``parts``.
 
     Raises WriteError (see :func:`segcli.formats.atomic.is_disk_full`); UnsupportedError if masks of this format can
     only be written whole.
     """
-    source = load_format(case.format, places)
-    if not hasattr(source, "open_stream"):
-        raise UnsupportedError(f"masks of the format {case.format} cannot be written in bands")
+    source = load_format(case.format, formats)
     with as_write_error(target.path.parent):
         make_folders(target, request.settings.private)
         draft = Draft(target, request.settings.private, f"{target.token}-{case.id}")
@@ -54,7 +52,7 @@ class MaskSink:
     from the first to the last, in each the rows from the first to the last, as many at a time as one likes.
     """
 
-    def __init__(self, draft: Draft, source: Any, parts: Sequence[BandSource], request: MaskRequest) -> None:
+    def __init__(self, draft: Draft, source: Format, parts: Sequence[BandSource], request: MaskRequest) -> None:
         self._draft, self._source = draft, source
         self._dtype = np.dtype(label_type(max(label.value for label in request.card.labels)))
         shapes = [part.shape for part in parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,6 @@ _PLAIN: tuple[tuple[type[Exception], str], ...] = (
     (PermissionError, "no permission to read the file: check its rights"),
     (FileNotFoundError, "a file vanished after the folder was scanned: run again"),
 )
-
-
-@dataclass(frozen=True)
-class FileDescription:
-    """What one non-DICOM file says of itself, and how its mask will be called (a file name, no path)."""
-
-    description: Description
-    mask_name: str
 
 
 def error_to_json(error: Exception) -> Json:
@@ -56,23 +48,24 @@ def error_from_json(message: Json) -> SegcliError:
     return ERRORS.get(str(message["error"]), UnreadableError)(str(message["text"])[:_LONGEST_MESSAGE])
 
 
-def description_to_json(description: Description, mask_name: str) -> Json:
+def description_to_json(description: Description) -> Json:
     """For the reader process."""
-    return {**asdict(description), "mask_name": mask_name}
+    return {item.name: getattr(description, item.name) for item in fields(Description)}
 
 
-def description_from_json(message: Json) -> FileDescription:
+def description_from_json(message: Json) -> Description:
     """Inverse of :func:`description_to_json`."""
-    shape, spacing = message["shape"], message["spacing"]
-    description = Description(
+    shape, spacing, words = message["shape"], message["spacing"], message["series_words"]
+    return Description(
         modality=message["modality"],
         shape=None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
         spacing=None if spacing is None else tuple(float(step) for step in spacing),
         orientation=message["orientation"],
         warnings=tuple(message["warnings"]),
+        series=message["series"],
+        series_words=None if words is None else (str(words[0]), str(words[1])),
         details=message["details"],
     )
-    return FileDescription(description, str(message["mask_name"]))
 
 
 def request_to_json(request: ReadRequest) -> Json:

@@ -49,7 +49,7 @@ class ReaderClient:
     thrown away: libraries quote header values there.
     """
 
-    def __init__(self, places: Mapping[str, str], folder: Path | None, stopped: Callable[[], bool]) -> None:
+    def __init__(self, formats: Mapping[str, str], folder: Path | None, stopped: Callable[[], bool]) -> None:
         self._stopped = stopped
         self._said = b""
         self._crowded = False
@@ -57,7 +57,7 @@ class ReaderClient:
             self._start()
         except OSError as error:
             raise UsageError(f"no reader process can be started: {error.strerror}{_advice(error)}") from error
-        self._greet(places, folder)
+        self._greet(formats, folder)
 
     def _start(self) -> None:
         """Raises OSError; nothing is left open then."""
@@ -87,10 +87,10 @@ class ReaderClient:
         """Its process id."""
         return self._process.pid
 
-    def _greet(self, places: Mapping[str, str], folder: Path | None) -> None:
+    def _greet(self, formats: Mapping[str, str], folder: Path | None) -> None:
         how = f"no answer within {START_LIMIT:g} seconds"
         try:
-            self.send({"places": dict(places), "folder": None if folder is None else str(folder)})
+            self.send({"formats": dict(formats), "folder": None if folder is None else str(folder)})
             self.receive(START_LIMIT)
         except ReaderLost:
             how = self._end()

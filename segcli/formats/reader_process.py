@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from segcli.case import Case
-from segcli.formats import channel_files, memory_limit, messages, wire
+from segcli.formats import memory_limit, messages, wire
 from segcli.formats.interface import InputFiles, OpenBands
 from segcli.formats.pixel_memory import PixelMemory
 from segcli.formats.table import load_format
@@ -46,13 +46,13 @@ class _Service:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._receiver = wire.Receiver(connection)
-        self._places: Mapping[str, str] = {}
+        self._formats: Mapping[str, str] = {}
         self._folder: str | None = None
         self._bands: tuple[OpenBands, ...] = ()
 
     def run(self) -> None:
         hello = self._receiver.wait()
-        self._places, self._folder = hello["places"], hello["folder"]
+        self._formats, self._folder = hello["formats"], hello["folder"]
         wire.send(self._connection, {"ready": PROTOCOL})
         answers: Mapping[str, Callable[[Json], None]] = {
             "describe": self._describe,
@@ -74,11 +74,9 @@ class _Service:
             wire.send(self._connection, answer)
 
     def _described(self, name: str, path: Path, keywords: list[str]) -> Json:
-        source = load_format(name, self._places)
+        source = load_format(name, self._formats)
         memory_limit.begin(_stored([path]))
-        if hasattr(source, "describe_instance"):
-            return {"instance": wire.plain(source.describe_instance(path, keywords))}
-        file = wire.plain(messages.description_to_json(source.describe(path), source.mask_name(path.name)))
+        file = wire.plain(messages.description_to_json(source.describe(path, keywords)))
         messages.description_from_json(file)  # what makes no sense must fail here, where it fails one file
         return {"file": file}
 
@@ -88,14 +86,10 @@ class _Service:
         def decode() -> tuple[tuple[Image, ...], Json]:
             start = time.monotonic()
             case = Case.from_json(request["case"])
-            source = load_format(case.format, self._places)
+            source = load_format(case.format, self._formats)
             memory_limit.begin(_stored(case.files))
             files = InputFiles(case.files, follow_links=case.linked)
-            wanted = messages.request_from_json(request["request"])
-            if channel_files.COUNT in case.details:
-                result = channel_files.read_channel_files(source, case, wanted, files)
-            else:
-                result = source.read(case, wanted, files)
+            result = source.read(case, messages.request_from_json(request["request"]), files)
             self._bands = result.bands
             remarks = {
                 "bands": messages.bands_to_json(result.bands),
@@ -122,7 +116,7 @@ class _Service:
     def _read_labels(self, request: Json) -> None:
         def decode() -> tuple[tuple[LabelMap, ...], Json]:
             path = Path(request["path"])
-            source = load_format(request["format"], self._places)
+            source = load_format(request["format"], self._formats)
             memory_limit.begin(_stored([path]))
             return source.read_labels(path), {}
 

@@ -21,10 +21,9 @@ from segcli.case import Case
 from segcli.errors import SegcliError, UnreadableError, UsageError
 from segcli.formats import messages
 from segcli.formats.banded import BandedImage, OpenCase
-from segcli.formats.interface import ReadRequest
-from segcli.formats.messages import FileDescription
+from segcli.formats.interface import Description, ReadRequest
 from segcli.formats.reader_client import ReaderClient, ReaderLate, ReaderLost, late
-from segcli.formats.table import PLACES
+from segcli.formats.table import FORMATS
 from segcli.image import Image, Json, LabelMap
 
 DESCRIBE_LIMIT = 60.0
@@ -42,8 +41,8 @@ SLOWEST = 1e6
 CHUNK = 64
 """Files in one request for descriptions."""
 
-Described: TypeAlias = "FileDescription | dict[str, Json] | SegcliError"
-"""Of a DICOM file its record, of another its description, of a file that has none the error that tells why."""
+Described: TypeAlias = Description | SegcliError
+"""What the header of a file says, or the error that tells why it says nothing."""
 
 T = TypeVar("T")
 _Work: TypeAlias = Callable[["_Seat"], Any]
@@ -77,7 +76,7 @@ class Delivery:
 class Readers:
     """``count`` reader processes, started when first needed and gone when the block ends.
 
-    ``folder``: where unlinked private files may lie on systems without memfd_create. ``places``: the table of formats
+    ``folder``: where unlinked private files may lie on systems without memfd_create. ``formats``: the table of formats
     (tests pass their own). ``seconds_for``: how long a case without a deadline may take to be read.
     """
 
@@ -85,7 +84,7 @@ class Readers:
         self,
         count: int = 1,
         folder: Path | None = None,
-        places: Mapping[str, str] = PLACES,
+        formats: Mapping[str, str] = FORMATS,
         seconds_for: Callable[[Case], float] | None = None,
     ) -> None:
         self._seconds_for = read_limit if seconds_for is None else seconds_for
@@ -93,7 +92,7 @@ class Readers:
         self._closed = threading.Event()
         self._lent: weakref.WeakSet[OpenCase] = weakref.WeakSet()
         self._count = max(1, count)
-        self._seats = [_Seat(places, folder, self._closed) for _ in range(self._count)]
+        self._seats = [_Seat(formats, folder, self._closed) for _ in range(self._count)]
         self._threads = [
             threading.Thread(target=self._serve, args=(seat,), name=f"reader-{number}", daemon=True)
             for number, seat in enumerate(self._seats)
@@ -128,7 +127,9 @@ class Readers:
     ) -> Iterator[tuple[Path, Described]]:
         """Each path with its description or error, in the order of ``paths``.
 
-        ``keywords``: further DICOM elements for ``--select``. Raises UsageError if readers cannot be started.
+        ``keywords``: see :meth:`segcli.formats.interface.Format.keywords`.
+
+        Raises UsageError if readers cannot be started.
         """
         waiting: deque[tuple[Sequence[Path], Future[list[Described]]]] = deque()
         for start in range(0, len(paths), CHUNK):
@@ -202,8 +203,8 @@ class Readers:
 class _Seat:
     """The place of one reader: starts one when there is none, and turns its losses into errors of the case."""
 
-    def __init__(self, places: Mapping[str, str], folder: Path | None, closed: threading.Event) -> None:
-        self._places, self._folder, self._closed = places, folder, closed
+    def __init__(self, formats: Mapping[str, str], folder: Path | None, closed: threading.Event) -> None:
+        self._formats, self._folder, self._closed = formats, folder, closed
         self._client: ReaderClient | None = None
         self._started = False
 
@@ -228,7 +229,7 @@ class _Seat:
         return self._client
 
     def _start(self) -> ReaderClient:
-        return ReaderClient(self._places, self._folder, self._closed.is_set)
+        return ReaderClient(self._formats, self._folder, self._closed.is_set)
 
     def empty(self) -> None:
         if self._client is not None:
@@ -288,9 +289,6 @@ def _described(paths: Sequence[Path], request: Json) -> Callable[[_Seat], list[D
 def _description(answer: Json) -> Described:
     if "error" in answer:
         return messages.error_from_json(answer)
-    if "instance" in answer:
-        record: dict[str, Json] = answer["instance"]
-        return record
     return messages.description_from_json(answer["file"])
 
 

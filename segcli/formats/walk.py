@@ -7,9 +7,12 @@ out are told as one entry each and not entered.
 from __future__ import annotations
 
 import errno
+import hashlib
+import hmac
 import os
 import re
 import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ from segcli.errors import UsageError
 from segcli.regular_file import open_regular
 
 _MANIFEST = re.compile(r"manifest(-\d+-of-\d+)?\.jsonl(\.bad-\d+)?")  # --rebuild sets a manifest aside
+ID_DIGITS = 12
 MANIFEST_START = b'{"segcli_manifest"'
 """How every manifest of segcli begins; other programs keep files of that name too."""
 
@@ -38,6 +42,10 @@ class Found:
     modified: float
     linked: bool = False
 
+    def id(self, key: bytes) -> str:
+        """Of the case that the file is; see :func:`case_id`."""
+        return case_id(key, self.identity)
+
 
 @dataclass(frozen=True)
 class Passed:
@@ -49,6 +57,10 @@ class Passed:
     status: Literal["skipped", "failed"]
     reason: str
 
+    def id(self, key: bytes) -> str:
+        """See :func:`case_id`."""
+        return case_id(key, self.identity)
+
 
 @dataclass
 class Walked:
@@ -56,6 +68,15 @@ class Walked:
 
     files: list[Found] = field(default_factory=list)
     passed: list[Passed] = field(default_factory=list)
+
+
+def case_id(key: bytes, name: str | PurePosixPath) -> str:
+    """12 hex digits: HMAC-SHA256 under ``key``, random and kept in the output folder: an id in a log tells nothing.
+
+    ``name``: input name and relative POSIX path; composed (NFC), so that macOS and Linux agree.
+    """
+    text = unicodedata.normalize("NFC", str(name))
+    return hmac.new(key, os.fsencode(text), hashlib.sha256).hexdigest()[:ID_DIGITS]
 
 
 def walk(inputs: Sequence[Path], follow_links: bool = False) -> Walked:

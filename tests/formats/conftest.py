@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_format import PLACES
+from fake_format import FORMATS
 
 from segcli.formats.readers import Readers
 
@@ -18,5 +18,5 @@ def _readers_find_the_fake_format(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def readers() -> Iterator[Readers]:
-    with Readers(1, places=PLACES) as pool:
+    with Readers(1, formats=FORMATS) as pool:
         yield pool

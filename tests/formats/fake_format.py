@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -15,11 +15,12 @@ import numpy as np
 from segcli.case import Case
 from segcli.errors import SkippedCase, UnsupportedError
 from segcli.formats.decoding import check_pixels
-from segcli.formats.interface import Description, InputFiles, ReadRequest, ReadResult
+from segcli.formats.file_format import Codec, FileFormat
+from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.readers import Described
 from segcli.image import Geometry, Image, LabelMap
 
-PLACES = {"fake": "fake_format:FORMAT"}
+FORMATS = {"fake": "fake_format:FORMAT"}
 NAME = "DOE^JANE"
 GREED = 700 * 2**20
 
@@ -79,12 +80,7 @@ class FakeBands:
         pass
 
 
-class FakeFormat:
-    name = "fake"
-
-    def mask_name(self, name: str) -> str:
-        return name + ".mask"
-
+class FakeCodec:
     def describe(self, path: Path) -> Description:
         act(path)
         if path.read_text() == "nonsense":
@@ -107,9 +103,25 @@ class FakeFormat:
         second = Image(pixels[:, :, ::2, ::-1].astype(">f8"))  # neither contiguous nor of native byte order
         return ReadResult((first, second), (f"wanted {request.channels}",))
 
+    def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
+        raise NotImplementedError
+
     def read_labels(self, path: Path, max_pixels: int = 0) -> tuple[LabelMap, ...]:
         act(path)
         return (LabelMap(np.arange(6, dtype=np.uint16).reshape(1, 2, 3) + 65000),)
+
+
+class FakeFormat(FileFormat):
+    name = "fake"
+
+    def recognises(self, head: bytes) -> bool:
+        return False
+
+    def mask_name(self, name: str) -> str:
+        return name + ".mask"
+
+    def codec(self) -> Codec:
+        return FakeCodec()
 
 
 FORMAT = FakeFormat()

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+from fake_format import FakeFormat
 
 from segcli.case import Case
 from segcli.contract import Label, ModelCard
@@ -41,7 +42,7 @@ MASK = LabelMap((np.arange(12, dtype=np.uint8) % 2).reshape(1, 3, 4))
 CASE = Case("0123456789ab", "fake", "a.raw", PurePosixPath("deep/er/a.raw"), ())
 
 
-class RawFormat:
+class RawFormat(FakeFormat):
     """Masks as bare bytes of 3 x 4 pixels; each test spoils one step."""
 
     error: Exception | None = None
@@ -148,7 +149,7 @@ def test_a_mask_that_reads_back_differently_never_gets_its_name(
 
 
 def test_a_format_with_its_own_verification_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FORMAT, "verify", lambda *_: False, raising=False)
+    monkeypatch.setattr(FORMAT, "verify", lambda *_: False)
     with pytest.raises(WriteError, match="did not read back"):
         write(tmp_path)
 

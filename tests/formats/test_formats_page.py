@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from segcli.engine import prepare
-from segcli.formats import tiff_bands, tiff_rows, tiff_samples
 from segcli.formats.channels import REC_601
 from segcli.formats.interface import HOLD_PIXELS
 from segcli.formats.limits import BYTES_OF_A_SLICE, FREE_SLICES, MOST_CHANNELS, PIXELS_OF_A_SLICE
-from segcli.formats.table import PLACES
+from segcli.formats.table import FORMATS
+from segcli.formats.tiff import bands, rows, samples
 from segcli.settings import PredictSettings
 
 ROOT = Path(__file__).parents[2]
@@ -22,18 +22,18 @@ PAGE = " ".join((ROOT / "docs" / "formats.md").read_text(encoding="utf-8").repla
 
 def test_every_format_has_a_row() -> None:
     rows = re.findall(r"\| (PNG|JPEG|TIFF|NIfTI|NRRD|MHA)(?:, MHD)? \|", PAGE)
-    assert {row.lower() for row in rows} == PLACES.keys() - {"dicom"}
+    assert {row.lower() for row in rows} == FORMATS.keys() - {"dicom"}
 
 
 def test_what_is_refused_of_tiff_is_named() -> None:
-    for words in (*tiff_samples._NAMES.values(), *tiff_samples._REFUSED.values()):
+    for words in (*samples._NAMES.values(), *samples._REFUSED.values()):
         assert words in PAGE, words
 
 
 def test_the_exceptions_of_bands_are_those_of_the_code() -> None:
-    messages = (tiff_bands._ONE_PIECE, tiff_bands._TURNED, tiff_bands._NOT_FINITE)
+    messages = (bands._ONE_PIECE, bands._TURNED, bands._NOT_FINITE)
     reasons = {message.partition(":")[0] for message in messages}
-    reasons |= set(re.findall(r'return "(its [^"]+)"', inspect.getsource(tiff_rows.cannot_be_banded)))
+    reasons |= set(re.findall(r'return "(its [^"]+)"', inspect.getsource(rows.cannot_be_banded)))
     assert len(reasons) == 6
     held = set(re.findall(r'"(an image (?:whose|that) [^"]+)"', inspect.getsource(prepare.prepare)))
     assert len(held) == 2

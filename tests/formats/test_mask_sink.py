@@ -16,11 +16,11 @@ from plain_files import case_of, mask_request, read, scene
 
 from segcli.contract import Label
 from segcli.errors import OutputExistsError, UnsupportedError, WriteError
-from segcli.formats import tiff_stream
 from segcli.formats.atomic import Target, is_disk_full, write_mask
 from segcli.formats.mask_sink import MaskSink, open_sink
 from segcli.formats.png import FORMAT as PNG
 from segcli.formats.tiff import FORMAT
+from segcli.formats.tiff import stream as tiff_stream
 from segcli.image import Image, LabelMap
 
 REQUEST = mask_request()
@@ -110,7 +110,7 @@ def test_bands_make_the_file_that_the_whole_mask_makes(kind: str, tmp_path: Path
 
 
 def test_labels_above_255_and_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segcli.formats.tiff_write.BIG", 1000)
+    monkeypatch.setattr("segcli.formats.tiff.write.BIG", 1000)
     parts = source(tmp_path)
     with sink_of(tmp_path, parts, mask_request(Label(300, "three hundred", (255, 0, 0)))) as sink:
         for slice_index in range(3):

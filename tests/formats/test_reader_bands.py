@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_format import PLACES, alive, case, descriptors, files, known_pixels, wait_until
+from fake_format import FORMATS, alive, case, descriptors, files, known_pixels, wait_until
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.interface import InputFiles, ReadRequest
@@ -98,7 +98,7 @@ def test_a_reader_that_is_killed_between_bands_is_a_loss_of_the_case(readers: Re
 def test_nothing_is_left_of_an_open_case(how: str, tmp_path: Path) -> None:
     gc.collect()
     before = descriptors()
-    pool = Readers(1, places=PLACES)
+    pool = Readers(1, formats=FORMATS)
     delivery = left_open(pool, tmp_path)
     part = delivery.parts[0]
     part.read(0, 0, 1)
@@ -124,7 +124,7 @@ def test_nothing_is_left_of_an_open_case(how: str, tmp_path: Path) -> None:
 
 
 def test_the_end_of_the_readers_ends_a_band_that_is_being_read(tmp_path: Path) -> None:
-    with Readers(1, places=PLACES) as pool:
+    with Readers(1, formats=FORMATS) as pool:
         delivery = left_open(pool, tmp_path, "bands sleep")
         [pid] = pool.pids
         told: list[Exception] = []

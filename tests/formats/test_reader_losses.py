@@ -15,7 +15,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from fake_format import PLACES, alive, case, descriptors, files, texts, wait_until
+from fake_format import FORMATS, alive, case, descriptors, files, texts, wait_until
 
 from segcli.errors import UnreadableError, UsageError
 from segcli.formats.interface import ReadRequest
@@ -62,7 +62,7 @@ def test_a_reader_past_its_deadline_is_ended(readers: Readers, tmp_path: Path) -
 
 def test_a_case_without_a_deadline_is_not_waited_for_without_end(tmp_path: Path) -> None:
     [asleep] = files(tmp_path, "sleep")
-    with Readers(1, places=PLACES, seconds_for=lambda _: 0.5) as pool:
+    with Readers(1, formats=FORMATS, seconds_for=lambda _: 0.5) as pool:
         future = pool.submit_read(case(asleep), ReadRequest())
         with pytest.raises(UnreadableError, match=r"not read within 0\.5 seconds"):
             future.result(20)
@@ -80,7 +80,7 @@ def test_closing_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
     paths = files(tmp_path, "ok", "sleep", "ok")
     gc.collect()  # what earlier tests left behind must not go while this one counts
     before = descriptors()
-    pool = Readers(1, places=PLACES)
+    pool = Readers(1, formats=FORMATS)
     pool.submit_read(case(paths[0]), ReadRequest()).result(20)
     pids = pool.pids
     running, waiting = (pool.submit_read(case(path), ReadRequest()) for path in paths[1:])
@@ -105,7 +105,7 @@ def test_a_reader_dies_with_its_parent_even_in_mid_read(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path, PurePosixPath\n"
         "from segcli.case import Case; from segcli.formats.readers import Readers\n"
         "from segcli.formats.interface import ReadRequest\n"
-        f"pool = Readers(1, places={PLACES!r})\n"
+        f"pool = Readers(1, formats={FORMATS!r})\n"
         f"pool.submit_read(Case('0', 'fake', 'a', PurePosixPath('a'), (Path({str(path)!r}),)), ReadRequest())\n"
         "while not pool.pids: time.sleep(0.01)\n"
         "time.sleep(0.3); print(*pool.pids, flush=True); time.sleep(600)\n"
@@ -120,7 +120,7 @@ def test_a_reader_dies_with_its_parent_even_in_mid_read(tmp_path: Path) -> None:
 
 def test_readers_that_cannot_start_are_an_error_of_the_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
-    with Readers(1, places=PLACES) as pool, pytest.raises(UsageError, match="no reader process can be started"):
+    with Readers(1, formats=FORMATS) as pool, pytest.raises(UsageError, match="no reader process can be started"):
         list(pool.describe("fake", files(tmp_path, "ok")))
 
 
@@ -143,7 +143,7 @@ def test_a_first_reader_that_dies_at_its_start_is_started_once_more(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(Path(__file__).parent))))
     inputs = tmp_path / "in"
     inputs.mkdir()
-    with Readers(1, places=PLACES) as pool:
+    with Readers(1, formats=FORMATS) as pool:
         if works:
             assert texts(pool.describe("fake", files(inputs, "ok"))) == ["described"]
         else:

@@ -7,13 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
-from fake_format import NAME, PLACES, case, files, known_pixels, texts
+from fake_format import FORMATS, NAME, case, files, known_pixels, texts
 
 from segcli.case import Case
 from segcli.errors import SkippedCase, UnreadableError, UnsupportedError
 from segcli.formats import pixel_memory
 from segcli.formats.interface import Description, InputFiles, ReadRequest
-from segcli.formats.messages import FileDescription
 from segcli.formats.readers import CHUNK, Readers
 from segcli.image import Geometry
 
@@ -22,7 +21,7 @@ def test_a_description_arrives_as_it_was_made(readers: Readers, tmp_path: Path) 
     paths = files(tmp_path, "ok")
     [(path, answer)] = readers.describe("fake", paths)
     expected = Description(modality="MR", shape=(3, 41, 17), spacing=(0.1, 1 / 3), details={"size": 2})
-    assert (path, answer) == (paths[0], FileDescription(expected, "0000.mask"))
+    assert (path, answer) == (paths[0], expected)
 
 
 def test_pixels_arrive_bit_for_bit(readers: Readers, tmp_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_pixels_arrive_bit_for_bit(readers: Readers, tmp_path: Path) -> None:
 
 def test_pixels_may_be_written_to_and_outlive_the_readers(tmp_path: Path) -> None:
     [path] = files(tmp_path, "ok")
-    with Readers(1, places=PLACES) as pool:
+    with Readers(1, formats=FORMATS) as pool:
         pixels = pool.submit_read(case(path), ReadRequest()).result(20).parts[0].pixels
     pixels += 1
     np.testing.assert_array_equal(pixels, known_pixels() + 1)
@@ -88,7 +87,7 @@ def test_a_missing_file_is_told_as_such(readers: Readers, tmp_path: Path) -> Non
 def test_many_descriptions_come_in_order_from_several_readers(tmp_path: Path) -> None:
     paths = files(tmp_path, *["ok"] * (2 * CHUNK + 3))
     paths[CHUNK].write_text("exit")
-    with Readers(2, places=PLACES) as pool:
+    with Readers(2, formats=FORMATS) as pool:
         answers = list(pool.describe("fake", paths))
     assert [path for path, _ in answers] == paths
     assert [index for index, (_, answer) in enumerate(answers) if isinstance(answer, Exception)] == [CHUNK]

@@ -261,7 +261,7 @@ def test_bigtiff_where_four_gibibytes_are_possible(tmp_path: Path, monkeypatch: 
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(GREY))
     assert segment(FORMAT, path, 127).path.read_bytes()[:4] == b"II\x2a\0"
-    monkeypatch.setattr("segcli.formats.tiff_write.BIG", GREY.size - 1)
+    monkeypatch.setattr("segcli.formats.tiff.write.BIG", GREY.size - 1)
     assert segment(FORMAT, path, 127).path.read_bytes()[:4] == b"II\x2b\0"
 
 

@@ -227,7 +227,7 @@ def test_the_exceptions_are_held_or_refused_by_name(
     data: bytes, words: str, large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large:
-        monkeypatch.setattr("segcli.formats.tiff.LARGE_FILE", 0)
+        monkeypatch.setattr("segcli.formats.tiff.codec.LARGE_FILE", 0)
     assert not bands_of(data, tmp_path), "within --max-pixels it is read whole"
     with pytest.raises(UnsupportedError, match=f"raise it with --max-pixels.*{words}.*have it read in bands") as told:
         bands_of(data, tmp_path, max_pixels=5000)
@@ -269,7 +269,7 @@ def test_an_image_with_pixels_that_are_no_number_is_held(
     large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large:
-        monkeypatch.setattr("segcli.formats.tiff.LARGE_FILE", 0)
+        monkeypatch.setattr("segcli.formats.tiff.codec.LARGE_FILE", 0)
     pixels = FLOAT.copy()
     pixels[60, 3] = np.nan
     data = tiff(pixels, tile=(16, 16))

@@ -112,7 +112,21 @@ def test_a_new_image_of_another_series_holds_nothing_up(tmp_path: Path) -> None:
     other = slices(4)[3]
     other.SeriesInstanceUID = generate_uid()
     assert left_out(other, tmp_path) == set()
+
+
+def test_a_new_log_holds_nothing_up(tmp_path: Path) -> None:
     assert left_out(b"a log\n", tmp_path) == set()
+
+
+def test_an_image_that_became_something_else_during_the_scan_is_not_taken(tmp_path: Path) -> None:
+    save(slices(1), tmp_path / "in")
+    (image,) = (tmp_path / "in").iterdir()
+    image.rename(tmp_path / "in/late.dcm")
+    options = ScanOptions(b"key", settle=60, now=time.time() + 3600)
+    with Sender(b"a log\n", tmp_path / "in") as readers:
+        found = scan([tmp_path / "in"], options, readers)
+    assert not found.cases
+    assert [entry.reason.partition(":")[0] for entry in found.left_out] == ["still arriving"]
 
 
 def inspected(path: Path, terminal: bool) -> str:

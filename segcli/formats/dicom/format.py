@@ -1,55 +1,90 @@
 """The DICOM format as scan, reader processes and writer see it.
 
-``describe_instance`` and ``read`` run in reader processes; ``group``, ``write`` and ``verify`` in the main process.
-pydicom and highdicom are imported when a DICOM file is met, not before.
+pydicom and highdicom are imported when a DICOM file is met, not before; a reader process needs no highdicom.
 """
-
-# ruff: noqa: PLC0415 - reader processes need no highdicom, and a run without DICOM files neither library
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
+from segcli.case import Case, LeftOut
+from segcli.errors import SkippedCase
 from segcli.formats.decoding import MASK_PIXELS
 from segcli.formats.dicom import recognise
+from segcli.formats.interface import (
+    DescribedFile,
+    Description,
+    ElementRequest,
+    Format,
+    Grouped,
+    GroupRequest,
+    InputFiles,
+    MaskRequest,
+    ReadRequest,
+    ReadResult,
+)
+from segcli.image import LabelMap
 
-if TYPE_CHECKING:
-    from segcli.case import Case, LeftOut
-    from segcli.contract import ModelCard
-    from segcli.formats.dicom.grouping import GroupRequest
-    from segcli.formats.interface import InputFiles, MaskRequest, ReadRequest, ReadResult
-    from segcli.image import Json, LabelMap
+_SERIES_WORDS = ("SeriesNumber", "SeriesDescription")
 
 
-class DicomFormat:
-    """DICOM in, DICOM SEG out. All errors are of :mod:`segcli.errors`."""
+class DicomFormat(Format):
+    """DICOM in, DICOM SEG out."""
 
     name = "dicom"
+    in_series = True
+    inside_gzip = False
 
     def recognises(self, head: bytes) -> bool:
-        """Whether a file whose first 4096 bytes are ``head`` is DICOM, with or without preamble, or encrypted DICOM."""
+        """Whether it is DICOM, with or without preamble, or encrypted DICOM.
+
+        A preamble may hold the magic of another format, of a TIFF for example (PS3.10, 7.1).
+        """
         return recognise.recognises(head)
 
-    def select_keywords(self, select: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-        """Keywords for :meth:`describe_instance`, from the pairs of ``--select``. Raises UsageError on unknown ones."""
+    def keywords(self, request: ElementRequest) -> tuple[str, ...]:
+        """Keywords of the elements of ``--select``, and of the series. Raises UsageError on unknown ones."""
+        words = _SERIES_WORDS if request.series_words else ()
+        if not request.select:
+            return words
         from segcli.formats.dicom.selection import select_keywords
 
-        return select_keywords(select)
+        return (*select_keywords(request.select), *words)
 
-    def describe_instance(self, path: Path, keywords: Sequence[str] = ()) -> Json:
-        """What grouping must know of one file, from its header. Raises SkippedCase or UnreadableError."""
+    def describe(self, path: Path, keywords: Sequence[str] = ()) -> Description:
+        """What grouping must know of one file. Raises SkippedCase or UnreadableError."""
         from segcli.formats.dicom.instance import describe_instance
 
-        return describe_instance(path, keywords).to_json()
+        instance = describe_instance(path, keywords)
+        words = None
+        if set(_SERIES_WORDS) <= set(keywords):
+            number, description = (next(iter(instance.selected[word]), "") for word in _SERIES_WORDS)
+            words = (number, description)
+        return Description(series=instance.series_uid, series_words=words, details=instance.to_json())
 
-    def group(self, records: Sequence[tuple[Path, Json]], request: GroupRequest) -> tuple[list[Case], list[LeftOut]]:
-        """Files and their descriptions → cases, and every file left out with its reason."""
+    def group(self, files: Sequence[DescribedFile], request: GroupRequest) -> Grouped:
+        """Series, or parts of one, as cases."""
+        from segcli.formats.dicom.grouping import GroupRequest as InstanceRequest
         from segcli.formats.dicom.grouping import group
         from segcli.formats.dicom.records import Instance
 
-        return group([(path, Instance.from_json(record)) for path, record in records], request)
+        by_path = {entry.file.path: entry.file for entry in files}
+        left_out: list[LeftOut] = []
+        records = []
+        for path, answer in ((entry.file.path, entry.answer) for entry in files):
+            if isinstance(answer, Description):
+                records.append((path, Instance.from_json(answer.details)))
+                continue
+            status: Literal["skipped", "failed"] = "skipped" if isinstance(answer, SkippedCase) else "failed"
+            name, identifier = str(by_path[path].relative), by_path[path].id(request.key)
+            left_out.append(LeftOut(name, identifier, status, str(answer), (path,), self.name))
+        instances = InstanceRequest(lambda path: by_path[path].relative, request.select, request.spacing_given)
+        cases, more = group(records, instances)
+        linked = [replace(case, linked=any(by_path[path].linked for path in case.files)) for case in cases]
+        return Grouped(linked, left_out + more)
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         """Intensities of a case. Raises UnreadableError or UnsupportedError."""
@@ -74,12 +109,6 @@ class DicomFormat:
         from segcli.formats.dicom.seg_reader import read_labels
 
         return read_labels(path, max_pixels)
-
-    def card_warnings(self, card: ModelCard) -> tuple[str, ...]:
-        """What is to be told of a card whose labels cannot all be coded."""
-        from segcli.formats.dicom.terms import card_warnings
-
-        return card_warnings(card)
 
 
 FORMAT = DicomFormat()

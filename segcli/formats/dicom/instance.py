@@ -85,7 +85,7 @@ def _instance(opened: Opened, keywords: Sequence[str]) -> Instance:
     if reason is not None:
         raise SkippedCase(reason)
     if kinds.is_video(opened.syntax):
-        raise SkippedCase(f"a video (transfer syntax {opened.syntax}): segcli reads still frames only")
+        raise SkippedCase(f"a video (transfer syntax {kinds.shown(opened.syntax)}): segcli reads still frames only")
     rows, columns = values.whole(data_set, "Rows"), values.whole(data_set, "Columns")
     if opened.pixels is None and not (kinds.is_image_class(sop_class) and (opened.cut or rows)):
         raise SkippedCase(f"no image in it ({_name(sop_class)})")
@@ -154,5 +154,5 @@ def _class_in_meta(data_set: Dataset) -> str | None:
 
 
 def _name(sop_class: str) -> str:
-    name = UID(sop_class).name
-    return kinds.shown(sop_class) if name == sop_class else name
+    uid = UID(sop_class)
+    return uid.name if uid.is_valid and uid.name != sop_class else kinds.shown(sop_class)

@@ -19,7 +19,7 @@ from pydicom.uid import RLELossless
 from segcli.case import Case
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
 from segcli.formats.decoding import MASK_PIXELS, check_mask
-from segcli.formats.dicom import values
+from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.seg_writer import segment_numbers, to_segments
 from segcli.formats.dicom.space import has_planes
@@ -126,7 +126,7 @@ def _unpacked(seg: Dataset) -> NDArray[Any]:
     syntax = seg.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated:
         if kind == "BINARY" or syntax != RLELossless:
-            raise UnsupportedError(f"a DICOM SEG in transfer syntax {syntax}")
+            raise UnsupportedError(f"a DICOM SEG in transfer syntax {kinds.shown(syntax)}")
         return np.asarray(seg.pixel_array).reshape(shape)
     if kind == "LABELMAP":
         return np.frombuffer(seg.PixelData, f"<u{seg.BitsAllocated // 8}", int(np.prod(shape))).reshape(shape)

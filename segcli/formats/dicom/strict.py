@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from segcli.errors import CaseError, UnreadableError
 from segcli.formats.dicom import kinds
 from segcli.formats.dicom.codestream import Codestream
+from segcli.formats.jpeg.stream import check_stream
 from segcli.formats.jpeg_2000 import CodestreamError, decode_strictly
-from segcli.formats.jpeg_stream import check_stream
 
 
 def decode(data: bytes, syntax: str, stream: Codestream) -> NDArray[Any]:

@@ -18,9 +18,17 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from segcli.case import Case, LeftOut
 from segcli.contract import Code, Label, ModelCard
 from segcli.errors import CaseError, SkippedCase
+from segcli.formats import walk
 from segcli.formats.dicom.format import FORMAT
-from segcli.formats.dicom.grouping import GroupRequest
-from segcli.formats.interface import InputFiles, MaskRequest, ReadRequest, ReadResult
+from segcli.formats.interface import (
+    DescribedFile,
+    ElementRequest,
+    GroupRequest,
+    InputFiles,
+    MaskRequest,
+    ReadRequest,
+    ReadResult,
+)
 from segcli.image import Image, LabelMap
 from segcli.settings import PredictSettings
 
@@ -159,8 +167,9 @@ class Found:
 
 def scan(folder: Path, select: tuple[tuple[str, str], ...] = ()) -> Found:
     """All files below ``folder`` the way the program's own scan goes about it."""
-    keywords = FORMAT.select_keywords(select)
-    records, refused = [], []
+    keywords = FORMAT.keywords(ElementRequest(select))
+    described: list[DescribedFile] = []
+    refused = []
     for path in sorted(item for item in folder.rglob("*") if item.is_file()):
         with path.open("rb") as stream:
             head = stream.read(4096)
@@ -168,15 +177,20 @@ def scan(folder: Path, select: tuple[tuple[str, str], ...] = ()) -> Found:
             refused.append((path, "skipped", "not recognised"))
             continue
         try:
-            records.append((path, FORMAT.describe_instance(path, keywords)))
+            described.append(DescribedFile(walked(path, folder), FORMAT.describe(path, keywords)))
         except SkippedCase as error:
             refused.append((path, "skipped", str(error)))
         except CaseError as error:
             refused.append((path, "failed", str(error)))
-    cases, left_out = FORMAT.group(
-        records, GroupRequest(lambda path: PurePosixPath(path.relative_to(folder).as_posix()), select)
-    )
-    return Found(cases, left_out, refused)
+    grouped = FORMAT.group(described, GroupRequest(b"key", select=select))
+    return Found(list(grouped.cases), list(grouped.left_out), refused)
+
+
+def walked(path: Path, folder: Path) -> walk.Found:
+    """As a scan of ``folder`` lists a file."""
+    relative = PurePosixPath(path.relative_to(folder).as_posix())
+    status = path.stat()
+    return walk.Found(path, relative, folder.name / relative, status.st_size, status.st_mtime)
 
 
 def read_result(case: Case, **request: Any) -> ReadResult:

@@ -16,6 +16,7 @@ from segcli.case import Case
 from segcli.contract import Code
 from segcli.errors import UnsupportedError, WriteError
 from segcli.formats.dicom.format import FORMAT
+from segcli.formats.dicom.terms import card_warnings
 from segcli.formats.dicom.uids import derived_uid
 from segcli.image import LabelMap
 
@@ -98,7 +99,7 @@ def test_segments_are_described_whether_found_or_not(case: Case, tmp_path: Path)
         code = label.type or Code("SCT", "85756007", "Tissue")
         found = item.SegmentedPropertyTypeCodeSequence[0]
         assert (found.CodingSchemeDesignator, found.CodeValue) == (code.scheme, code.code)
-    assert "never there" in FORMAT.card_warnings(making.CARD)[0]
+    assert "never there" in card_warnings(making.CARD)[0]
     used = {f.SegmentIdentificationSequence[0].ReferencedSegmentNumber for f in seg.PerFrameFunctionalGroupsSequence}
     assert used == {1, 2}
     indices = [tuple(f.FrameContentSequence[0].DimensionIndexValues) for f in seg.PerFrameFunctionalGroupsSequence]

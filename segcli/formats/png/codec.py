@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import UnsupportedError
-from segcli.formats import png_chunks
 from segcli.formats.channels import RGB, drop_opaque_alpha, reconcile
 from segcli.formats.decoding import MASK_PIXELS, check_mask, check_pixels, decoding, refuse_gzip
 from segcli.formats.exif import exif_orientation
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.palette import MAX_INDEX, color_table, fits_palette
-from segcli.formats.png_check import check_file, check_palette
+from segcli.formats.png import chunks as png_chunks
+from segcli.formats.png.check import check_file, check_palette
 from segcli.image import Image, LabelMap
 from segcli.regular_file import open_regular, read_regular
 
@@ -32,73 +32,58 @@ _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 """Chunks of APNG, over which libpng stumbles where they are damaged; the first frame needs none of them."""
 
 
-class Png:
-    """The :class:`segcli.formats.interface.Format` of PNG."""
-
-    name = "png"
-
-    def recognises(self, head: bytes) -> bool:
-        """By the eight bytes every PNG starts with; also where a transfer as text has spoilt these."""
-        return head.startswith(png_chunks.SIGNATURE) or b"IHDR" in head[8:20]
-
-    def mask_name(self, name: str) -> str:
-        """``a.png`` and ``a.PNG`` stay, ``a.dat`` becomes ``a.dat.png``."""
-        return png_mask_name(name)
-
-    def describe(self, path: Path) -> Description:
-        """Size from IHDR alone; a PNG states no spacing (its dpi are none)."""
-        with decoding("PNG"), open_regular(path) as stream:
-            head = stream.read(png_chunks.HEADER_SIZE)
-        refuse_gzip(head, "PNG")
-        stated = png_chunks.header(head)
-        return Description(shape=(1, stated.rows, stated.columns))
-
-    def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
-        """One part of one slice; uint8 or uint16, or float32 where grey is made from RGB."""
-        with decoding("PNG"):
-            data = files.read(case.files[0])
-        refuse_gzip(data, "PNG")
-        stated = png_chunks.header(data)
-        check_pixels(stated.rows * stated.columns, stated.channels, request.max_pixels, itemsize=stated.itemsize)
-        warnings = _animation_warning(data)
-        still = png_chunks.without(data, _ANIMATION) if warnings else data
-        check_file(still, stated)
-        _refuse_turned(still)
-        with decoding("PNG"):
-            if stated.color == png_chunks.PALETTE:
-                check_palette(int(_indices(still, stated).max(initial=0)), still)
-            pixels = _channels_first(imagecodecs.png_decode(still))
-        if pixels.shape[1] in (2, 4):
-            pixels = drop_opaque_alpha(pixels, np.iinfo(pixels.dtype).max)
-        names = RGB if pixels.shape[1] == 3 else ("grey",)
-        image = Image(reconcile(pixels, names, request), extra={"phys": _resolution(data)})
-        return ReadResult((image,), warnings)
-
-    def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
-        """Indexed PNG (index = label number), or grey where the settings or numbers above 255 ask for it."""
-        write_png_mask(target, masks[0], request)
-
-    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
-        """Palette indices or grey values as numbers (not spread over 0-255), uint8 or uint16.
-
-        Raises UnsupportedError for a colour image: colours are no label numbers.
-        """
-        with decoding("PNG mask"):
-            data = read_regular(path)
-        stated = png_chunks.header(data)
-        if stated.color not in (png_chunks.GREY, png_chunks.PALETTE):
-            raise UnsupportedError("the PNG is no label map: it holds colours or transparency, not label numbers")
-        check_mask(stated.rows * stated.columns, stated.itemsize, max_pixels)
-        check_file(png_chunks.without(data, _ANIMATION), stated)
-        _refuse_turned(data)
-        with decoding("PNG mask"):
-            labels = _indices(data, stated)
-        return (LabelMap(labels[np.newaxis]),)
+def describe(path: Path) -> Description:
+    """Size from IHDR alone; a PNG states no spacing (its dpi are none)."""
+    with decoding("PNG"), open_regular(path) as stream:
+        head = stream.read(png_chunks.HEADER_SIZE)
+    refuse_gzip(head, "PNG")
+    stated = png_chunks.header(head)
+    return Description(shape=(1, stated.rows, stated.columns))
 
 
-def png_mask_name(name: str) -> str:
-    """Name of the PNG mask of a file called ``name``."""
-    return name if name.lower().endswith(".png") else name + ".png"
+def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
+    """One part of one slice; uint8 or uint16, or float32 where grey is made from RGB."""
+    with decoding("PNG"):
+        data = files.read(case.files[0])
+    refuse_gzip(data, "PNG")
+    stated = png_chunks.header(data)
+    check_pixels(stated.rows * stated.columns, stated.channels, request.max_pixels, itemsize=stated.itemsize)
+    warnings = _animation_warning(data)
+    still = png_chunks.without(data, _ANIMATION) if warnings else data
+    check_file(still, stated)
+    _refuse_turned(still)
+    with decoding("PNG"):
+        if stated.color == png_chunks.PALETTE:
+            check_palette(int(_indices(still, stated).max(initial=0)), still)
+        pixels = _channels_first(imagecodecs.png_decode(still))
+    if pixels.shape[1] in (2, 4):
+        pixels = drop_opaque_alpha(pixels, np.iinfo(pixels.dtype).max)
+    names = RGB if pixels.shape[1] == 3 else ("grey",)
+    image = Image(reconcile(pixels, names, request), extra={"phys": _resolution(data)})
+    return ReadResult((image,), warnings)
+
+
+def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
+    """Indexed PNG (index = label number), or grey where the settings or numbers above 255 ask for it."""
+    write_png_mask(target, masks[0], request)
+
+
+def read_labels(path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
+    """Palette indices or grey values as numbers (not spread over 0-255), uint8 or uint16.
+
+    Raises UnsupportedError for a colour image: colours are no label numbers.
+    """
+    with decoding("PNG mask"):
+        data = read_regular(path)
+    stated = png_chunks.header(data)
+    if stated.color not in (png_chunks.GREY, png_chunks.PALETTE):
+        raise UnsupportedError("the PNG is no label map: it holds colours or transparency, not label numbers")
+    check_mask(stated.rows * stated.columns, stated.itemsize, max_pixels)
+    check_file(png_chunks.without(data, _ANIMATION), stated)
+    _refuse_turned(data)
+    with decoding("PNG mask"):
+        labels = _indices(data, stated)
+    return (LabelMap(labels[np.newaxis]),)
 
 
 def write_png_mask(target: Path, mask: LabelMap, request: MaskRequest) -> None:
@@ -165,6 +150,3 @@ def _animation_warning(data: bytes) -> tuple[str, ...]:
         if kind == b"IDAT":
             break
     return ()
-
-
-FORMAT = Png()

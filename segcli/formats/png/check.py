@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.decoding import decoding
-from segcli.formats.png_chunks import GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, SIGNATURE, Header
+from segcli.formats.png import SIGNATURE
+from segcli.formats.png.chunks import GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, Header
 from segcli.formats.unpack import MOST_OF_A_BYTE
 
 MOST_CHUNKS = 100_000

@@ -6,6 +6,7 @@ an error, as in the format's own library.
 
 from __future__ import annotations
 
+import gzip
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.units import is_length, to_mm
-from segcli.formats.volume_header import (
+from segcli.formats.volume.header import (
     LONGEST,
     Packing,
     Place,
@@ -105,8 +106,8 @@ def nrrd_header(data: bytes) -> VolumeHeader:
     )
 
 
-def nrrd_mask(lines: Sequence[str], sizes: Sequence[int], wide: bool) -> bytes:
-    """Header of an NRRD mask with gzipped data behind it. ``sizes``: column, row, slice, ...; ``wide``: uint16."""
+def nrrd_mask(lines: Sequence[str], sizes: Sequence[int], labels: bytes, wide: bool) -> bytes:
+    """An NRRD mask, its ``labels`` gzipped. ``sizes``: column, row, slice, ...; ``wide``: uint16."""
     head = [
         "NRRD0004",
         f"type: {'unsigned short' if wide else 'unsigned char'}",
@@ -117,7 +118,7 @@ def nrrd_mask(lines: Sequence[str], sizes: Sequence[int], wide: bool) -> bytes:
         "endian: little",
         "encoding: gzip",
     ]
-    return ("\n".join(head) + "\n\n").encode("ascii")
+    return ("\n".join(head) + "\n\n").encode("ascii") + gzip.compress(labels, compresslevel=6, mtime=0)
 
 
 def _lines(data: bytes) -> tuple[list[bytes], int]:

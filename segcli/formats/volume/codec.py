@@ -6,8 +6,6 @@ there. The space is ours: Left, Posterior, Superior. A mask repeats the source's
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,35 +20,25 @@ from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_channels, check_slices
-from segcli.formats.meta_header import meta_header, meta_mask
-from segcli.formats.nrrd_header import nrrd_header, nrrd_mask
 from segcli.formats.straight import shear_warnings
-from segcli.formats.table import is_meta_image
-from segcli.formats.volume_data import voxels
-from segcli.formats.volume_header import LONGEST, VolumeHeader
+from segcli.formats.volume.data import voxels
+from segcli.formats.volume.header import LONGEST, VolumeHeader
+from segcli.formats.volume.meta import meta_header, meta_mask
+from segcli.formats.volume.nrrd import nrrd_header, nrrd_mask
 from segcli.image import Image, LabelMap
 from segcli.regular_file import open_regular, read_regular
 
 
 @dataclass(frozen=True)
-class TextHeaderVolume:
-    """The :class:`segcli.formats.interface.Format` of one of the two; see the two objects at the end.
+class TextHeaderCodec:
+    """Reads and writes one of the two; see the two objects at the end.
 
-    ``what``: word in messages.
+    ``what``: word in messages. ``mask``: header lines, sizes, labels and whether these are uint16 → a mask file.
     """
 
-    name: str
     what: str
-    suffix: str
     header: Callable[[bytes], VolumeHeader]
-
-    def recognises(self, head: bytes) -> bool:
-        """NRRD by its magic, MetaImage by the keys its header must begin with."""
-        return head.startswith(b"NRRD000") if self.name == "nrrd" else is_meta_image(head)
-
-    def mask_name(self, name: str) -> str:
-        """The name itself, or with ``.nrrd`` / ``.mha`` appended (``a.mhd`` → ``a.mhd.mha``)."""
-        return name if name.lower().endswith(self.suffix) else name + self.suffix
+    mask: Callable[[Sequence[str], Sequence[int], bytes, bool], bytes]
 
     def describe(self, path: Path) -> Description:
         """Sizes and geometry from the header. ``details["files"]``: the data file beside it, if there is one."""
@@ -107,12 +95,7 @@ class TextHeaderVolume:
         slices, rows, columns = masks[0].pixels.shape
         lines, axes = masks[0].extra.get("lines", ()), int(masks[0].extra.get("axes", 3))
         sizes = (columns, rows, slices, len(masks))[:axes]
-        wide = dtype.itemsize == 2
-        if self.name == "nrrd":
-            target.write_bytes(nrrd_mask(lines, sizes, wide) + gzip.compress(data, compresslevel=6, mtime=0))
-        else:
-            packed = zlib.compress(data, 6)
-            target.write_bytes(meta_mask(lines, sizes, wide, len(packed)) + packed)
+        target.write_bytes(self.mask(lines, sizes, data, dtype.itemsize == 2))
 
     def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
         """Label numbers, one map per time point. Raises UnsupportedError for vectors and numbers that are no labels."""
@@ -135,5 +118,5 @@ class TextHeaderVolume:
         return self.header(data)
 
 
-NRRD = TextHeaderVolume("nrrd", "NRRD volume", ".nrrd", nrrd_header)
-MHA = TextHeaderVolume("mha", "MetaImage", ".mha", meta_header)
+NRRD_CODEC = TextHeaderCodec("NRRD volume", nrrd_header, nrrd_mask)
+MHA_CODEC = TextHeaderCodec("MetaImage", meta_header, meta_mask)

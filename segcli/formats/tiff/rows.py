@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError
-from segcli.formats.tiff_check import check_segment
-from segcli.formats.tiff_fax import is_fax
-from segcli.formats.tiff_layout import Stack, ordered
+from segcli.formats.tiff.check import check_segment
+from segcli.formats.tiff.fax import is_fax
+from segcli.formats.tiff.layout import Stack, ordered
 
 _THREADS = 8
 _JPEG = frozenset({6, 7, 34892, 33007})

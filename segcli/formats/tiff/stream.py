@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.formats.tiff_write import MaskPart, write_blocks
+from segcli.formats.tiff.write import MaskPart, write_blocks
+from segcli.image import BandSource
 
 _BEHIND = 2
 """Blocks that may wait for the disk."""
@@ -20,6 +21,16 @@ _BEHIND = 2
 _TICK = 0.2
 STALLED = 600.0
 """Seconds after which a disk that takes nothing is given up."""
+
+
+def open_stream(target: Path, parts: Sequence[BandSource], dtype: np.dtype[Any]) -> TiffMaskStream:
+    """The same file as :func:`segcli.formats.tiff.codec.write` makes, from bands."""
+    return TiffMaskStream(target, [MaskPart(extent(part.shape), part.extra) for part in parts], dtype)
+
+
+def extent(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Slices, rows, columns of an image or a mask."""
+    return shape[0], shape[-2], shape[-1]
 
 
 class TiffMaskStream:

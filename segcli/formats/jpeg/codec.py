@@ -20,10 +20,10 @@ from segcli.formats.channels import RGB, reconcile
 from segcli.formats.decoding import MASK_PIXELS, check_pixels, decoding, refuse_gzip
 from segcli.formats.exif import exif_orientation
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
-from segcli.formats.jpeg_stream import FRAMES, SOS, check_stream, segments
+from segcli.formats.jpeg import FORMAT
+from segcli.formats.jpeg.stream import FRAMES, SOS, check_stream, segments
 from segcli.formats.orient import as_viewed, transposes
-from segcli.formats.png import FORMAT as PNG
-from segcli.formats.png import write_png_mask
+from segcli.formats.png import codec as png
 from segcli.image import Image, LabelMap
 from segcli.regular_file import open_regular
 
@@ -63,58 +63,48 @@ class Header:
         return 1, self.rows, self.columns
 
 
-class Jpeg:
-    """The :class:`segcli.formats.interface.Format` of JPEG."""
+def describe(path: Path) -> Description:
+    """Size as viewed; JPEG states no spacing (its dpi are none)."""
+    return Description(shape=_header_of(path).viewed_shape)
 
-    name = "jpeg"
 
-    def recognises(self, head: bytes) -> bool:
-        """By the start-of-image marker and the marker that must follow it."""
-        return head.startswith(b"\xff\xd8\xff")
+def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
+    """One part of one slice, as viewed; uint8 (uint16 above 8 bit), or float32 where grey is made from RGB."""
+    stated = _header_of(case.files[0])
+    if stated.components not in (1, 3):
+        raise UnsupportedError("the JPEG is CMYK (print colours): convert it to RGB or grey first")
+    check_pixels(stated.rows * stated.columns, stated.components, request.max_pixels, itemsize=stated.itemsize)
+    most = _BESIDE_PIXELS + _BYTES_OF_A_SAMPLE * stated.rows * stated.columns * stated.components
+    if case.files[0].stat().st_size > most:
+        raise UnreadableError("the JPEG holds far more bytes than its pixels can need: save it again")
+    with decoding("JPEG"):
+        data = files.read(case.files[0])
+    check_stream(data)
+    with decoding("JPEG"):
+        pixels = imagecodecs.jpeg_decode(data)
+    pixels = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+    pixels = as_viewed(pixels, stated.orientation)[np.newaxis]
+    if pixels.shape[-2:] != stated.viewed_shape[1:]:
+        raise UnreadableError("the JPEG holds another size than its header states: export it again")
+    phys = stated.phys
+    if phys is not None and transposes(stated.orientation):
+        phys = (phys[1], phys[0], phys[2])
+    names = RGB if stated.components == 3 else ("grey",)
+    return ReadResult((Image(reconcile(pixels, names, request), extra={"phys": phys and list(phys)}),))
 
-    def mask_name(self, name: str) -> str:
-        """``a.jpg`` becomes ``a.jpg.png``."""
-        return name + ".png"
 
-    def describe(self, path: Path) -> Description:
-        """Size as viewed; JPEG states no spacing (its dpi are none)."""
-        return Description(shape=_header_of(path).viewed_shape)
+def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
+    """A PNG mask, see :mod:`segcli.formats.png`."""
+    png.write_png_mask(target, masks[0], request)
 
-    def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
-        """One part of one slice, as viewed; uint8 (uint16 above 8 bit), or float32 where grey is made from RGB."""
-        stated = _header_of(case.files[0])
-        if stated.components not in (1, 3):
-            raise UnsupportedError("the JPEG is CMYK (print colours): convert it to RGB or grey first")
-        check_pixels(stated.rows * stated.columns, stated.components, request.max_pixels, itemsize=stated.itemsize)
-        most = _BESIDE_PIXELS + _BYTES_OF_A_SAMPLE * stated.rows * stated.columns * stated.components
-        if case.files[0].stat().st_size > most:
-            raise UnreadableError("the JPEG holds far more bytes than its pixels can need: save it again")
-        with decoding("JPEG"):
-            data = files.read(case.files[0])
-        check_stream(data)
-        with decoding("JPEG"):
-            pixels = imagecodecs.jpeg_decode(data)
-        pixels = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
-        pixels = as_viewed(pixels, stated.orientation)[np.newaxis]
-        if pixels.shape[-2:] != stated.viewed_shape[1:]:
-            raise UnreadableError("the JPEG holds another size than its header states: export it again")
-        phys = stated.phys
-        if phys is not None and transposes(stated.orientation):
-            phys = (phys[1], phys[0], phys[2])
-        names = RGB if stated.components == 3 else ("grey",)
-        return ReadResult((Image(reconcile(pixels, names, request), extra={"phys": phys and list(phys)}),))
 
-    def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
-        """A PNG mask, see :mod:`segcli.formats.png`."""
-        write_png_mask(target, masks[0], request)
-
-    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
-        """The PNG mask of a JPEG. A JPEG itself is refused: lossy compression keeps no label numbers."""
-        with decoding("PNG mask"), open_regular(path) as stream:
-            head = stream.read(3)
-        if self.recognises(head):
-            raise UnsupportedError("a JPEG holds no exact label numbers: use a PNG, TIFF or volume as label map")
-        return PNG.read_labels(path, max_pixels)
+def read_labels(path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
+    """The PNG mask of a JPEG. A JPEG itself is refused: lossy compression keeps no label numbers."""
+    with decoding("PNG mask"), open_regular(path) as stream:
+        head = stream.read(3)
+    if FORMAT.recognises(head):
+        raise UnsupportedError("a JPEG holds no exact label numbers: use a PNG, TIFF or volume as label map")
+    return png.read_labels(path, max_pixels)
 
 
 def _header_of(path: Path) -> Header:
@@ -154,6 +144,3 @@ def _density(unit: int, x: int, y: int) -> tuple[int, int, int] | None:
         return None
     per_metre = {0: 1.0, 1: 1 / 0.0254, 2: 100.0}[unit]
     return round(x * per_metre), round(y * per_metre), int(unit != 0)
-
-
-FORMAT = Jpeg()

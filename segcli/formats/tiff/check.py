@@ -14,9 +14,9 @@ import tifffile
 
 from segcli.errors import UnreadableError
 from segcli.formats.decoding import decoding
+from segcli.formats.jpeg.stream import check_stream
 from segcli.formats.jpeg_2000 import CodestreamError, codestream_of, decode_strictly
-from segcli.formats.jpeg_stream import check_stream
-from segcli.formats.tiff_fax import check_fax
+from segcli.formats.tiff.fax import check_fax
 
 _JPEG = frozenset({tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.ALT_JPEG, tifffile.COMPRESSION.JPEG_LOSSY})
 _JPEG_2000 = frozenset(

@@ -17,7 +17,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from segcli.formats.tiff_layout import PART_TEXT
+from segcli.formats.tiff.layout import PART_TEXT
 from segcli.image import Json
 
 BIG = 2**32 - 2**26
@@ -45,7 +45,7 @@ class MaskPart:
 
 
 def write_blocks(target: Path, parts: Sequence[MaskPart], dtype: np.dtype[Any], blocks: Iterator[NDArray[Any]]) -> None:
-    """Write all parts; their ``extra`` is what :mod:`segcli.formats.tiff_layout` gave the images.
+    """Write all parts; their ``extra`` is what :mod:`segcli.formats.tiff.layout` gave the images.
 
     ``blocks``: ``[row, column]`` of ``dtype``, part by part, slice by slice, ``block_rows`` rows each (the last of a
     slice: what is left). Raises OSError if the file cannot be written, and whatever ``blocks`` raises.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError
 from segcli.formats.unpack import GZIP, ZLIB_OR_GZIP, unpack
-from segcli.formats.volume_header import VolumeHeader
+from segcli.formats.volume.header import VolumeHeader
 
 SURPLUS = "one of the two is wrong, export the volume again"
 """What is said where more data stand than the header accounts for: its sizes or type may be wrong."""

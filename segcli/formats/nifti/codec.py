@@ -26,10 +26,10 @@ from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_channels, check_slices
-from segcli.formats.nifti_geometry import geometry_of, mask_header
+from segcli.formats.nifti.geometry import geometry_of, mask_header
 from segcli.formats.straight import shear_warnings
 from segcli.formats.unpack import unpack, unpack_start
-from segcli.formats.volume_data import SURPLUS
+from segcli.formats.volume.data import SURPLUS
 from segcli.image import Geometry, Image, LabelMap
 from segcli.regular_file import open_regular, read_regular
 
@@ -58,78 +58,66 @@ class _Layout:
         return self.columns * self.rows * self.slices * self.times
 
 
-class Nifti:
-    """The :class:`segcli.formats.interface.Format` of NIfTI."""
+def describe(path: Path) -> Description:
+    """Sizes and geometry from the header; of a gzipped file only the start is unpacked."""
+    with decoding("NIfTI volume"):
+        with open_regular(path) as stream:
+            head = stream.read(_START)
+        header = _header(unpack_start(head, _LONGEST_HEADER) if head.startswith(GZIP_MAGIC) else head)
+        layout = _layout(header)
+        # A hostile header may announce 2**40 slices: two tell as much as all of them.
+        geometry, warnings = geometry_of(header, min(layout.slices, 2))
+    spacing: tuple[float, ...] | None = geometry.spacing
+    if spacing is not None and geometry.slice_spacing is not None:
+        spacing = (*spacing, geometry.slice_spacing)
+    shape = (layout.slices * layout.times, layout.rows, layout.columns)
+    return Description(shape=shape, spacing=spacing, orientation=geometry.orientation, warnings=warnings)
 
-    name = "nifti"
 
-    def recognises(self, head: bytes) -> bool:
-        """By the header's length and the magic that belongs to it, in either byte order."""
-        magic = {348: (head[344:348], (b"n+1\0", b"ni1\0")), 540: (head[4:8], (b"n+2\0", b"ni2\0"))}
-        found, known = magic.get(_header_size(head), (b"", ()))
-        return found in known
+def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
+    """One part per time point; the stored type, or float32 (float64 for large integers) where it is rescaled.
 
-    def mask_name(self, name: str) -> str:
-        """``a.nii`` and ``a.nii.gz`` stay, any other name gets ``.nii.gz``."""
-        return name if name.lower().endswith((".nii", ".nii.gz")) else name + ".nii.gz"
+    With ``request.strict`` a warning about the geometry is an UnsupportedError.
+    """
+    with decoding("NIfTI volume"):
+        header, pixels, layout = _load(files.read(case.files[0]), request.max_pixels)
+        geometry, warnings = geometry_of(header, layout.slices)
+        warnings = (*warnings, *shear_warnings(geometry, request.spatial_dims))
+        if warnings and request.strict:
+            raise UnsupportedError(f"{warnings[0]} (--strict)")
+        pixels, names = _channels(_rescaled(pixels, header))
+        pixels = reconcile(pixels, names, request)
+        pixels, valid, more = hide_non_finite(pixels)
+        template = base64.b64encode(mask_header(header)).decode("ascii")
+    parts = _parts(pixels, valid, geometry, layout, template)
+    return ReadResult(parts, (*warnings, *more))
 
-    def describe(self, path: Path) -> Description:
-        """Sizes and geometry from the header; of a gzipped file only the start is unpacked."""
-        with decoding("NIfTI volume"):
-            with open_regular(path) as stream:
-                head = stream.read(_START)
-            header = _header(unpack_start(head, _LONGEST_HEADER) if head.startswith(GZIP_MAGIC) else head)
-            layout = _layout(header)
-            # A hostile header may announce 2**40 slices: two tell as much as all of them.
-            geometry, warnings = geometry_of(header, min(layout.slices, 2))
-        spacing: tuple[float, ...] | None = geometry.spacing
-        if spacing is not None and geometry.slice_spacing is not None:
-            spacing = (*spacing, geometry.slice_spacing)
-        shape = (layout.slices * layout.times, layout.rows, layout.columns)
-        return Description(shape=shape, spacing=spacing, orientation=geometry.orientation, warnings=warnings)
 
-    def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
-        """One part per time point; the stored type, or float32 (float64 for large integers) where it is rescaled.
+def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
+    """The source's dim, pixdim, qform, sform, codes and units; slope 1, no text, no extension. Gzipped by name."""
+    largest = max(label.value for label in request.card.labels)
+    dtype = np.dtype(label_type(max([largest, *(int(mask.pixels.max(initial=0)) for mask in masks)])))
+    header = _header(base64.b64decode(str(masks[0].extra["header"])))
+    header.set_data_dtype(dtype)
+    order = header.endianness
+    voxels = b"".join(mask.pixels.astype(dtype.newbyteorder(order)).tobytes() for mask in masks)
+    data = header.binaryblock + b"\0\0\0\0" + voxels
+    if case.output.name.lower().endswith(".gz"):
+        data = gzip.compress(data, compresslevel=6, mtime=0)
+    target.write_bytes(data)
 
-        With ``request.strict`` a warning about the geometry is an UnsupportedError.
-        """
-        with decoding("NIfTI volume"):
-            header, pixels, layout = _load(files.read(case.files[0]), request.max_pixels)
-            geometry, warnings = geometry_of(header, layout.slices)
-            warnings = (*warnings, *shear_warnings(geometry, request.spatial_dims))
-            if warnings and request.strict:
-                raise UnsupportedError(f"{warnings[0]} (--strict)")
-            pixels, names = _channels(_rescaled(pixels, header))
-            pixels = reconcile(pixels, names, request)
-            pixels, valid, more = hide_non_finite(pixels)
-            template = base64.b64encode(mask_header(header)).decode("ascii")
-        parts = _parts(pixels, valid, geometry, layout, template)
-        return ReadResult(parts, (*warnings, *more))
 
-    def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
-        """The source's dim, pixdim, qform, sform, codes and units; slope 1, no text, no extension. Gzipped by name."""
-        largest = max(label.value for label in request.card.labels)
-        dtype = np.dtype(label_type(max([largest, *(int(mask.pixels.max(initial=0)) for mask in masks)])))
-        header = _header(base64.b64decode(str(masks[0].extra["header"])))
-        header.set_data_dtype(dtype)
-        order = header.endianness
-        voxels = b"".join(mask.pixels.astype(dtype.newbyteorder(order)).tobytes() for mask in masks)
-        data = header.binaryblock + b"\0\0\0\0" + voxels
-        if case.output.name.lower().endswith(".gz"):
-            data = gzip.compress(data, compresslevel=6, mtime=0)
-        target.write_bytes(data)
-
-    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
-        """Label numbers, one map per time point; a scale factor other than 1 is applied. Raises UnsupportedError."""
-        with decoding("NIfTI mask"):
-            header, pixels, layout = _load(read_regular(path), max_pixels, is_mask=True)
-            geometry, _ = geometry_of(header, layout.slices)
-            pixels = _rescaled(pixels, header)
-            if pixels.dtype.names is not None or layout.components > 1:
-                raise UnsupportedError("the NIfTI file is no label map: its voxels have several components")
-            labels = as_labels(pixels[:, 0])
-        count = layout.slices
-        return tuple(LabelMap(labels[t * count : (t + 1) * count], geometry) for t in range(layout.times))
+def read_labels(path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
+    """Label numbers, one map per time point; a scale factor other than 1 is applied. Raises UnsupportedError."""
+    with decoding("NIfTI mask"):
+        header, pixels, layout = _load(read_regular(path), max_pixels, is_mask=True)
+        geometry, _ = geometry_of(header, layout.slices)
+        pixels = _rescaled(pixels, header)
+        if pixels.dtype.names is not None or layout.components > 1:
+            raise UnsupportedError("the NIfTI file is no label map: its voxels have several components")
+        labels = as_labels(pixels[:, 0])
+    count = layout.slices
+    return tuple(LabelMap(labels[t * count : (t + 1) * count], geometry) for t in range(layout.times))
 
 
 def _parts(
@@ -243,6 +231,3 @@ def _kind(dtype: np.dtype[Any]) -> str:
     if dtype.kind == "c":
         return "complex numbers"
     return "128-bit floats" if dtype.kind == "f" else "voxels of an unknown type"
-
-
-FORMAT = Nifti()

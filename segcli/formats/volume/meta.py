@@ -7,12 +7,13 @@ last.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.volume_header import (
+from segcli.formats.volume.header import (
     LONGEST,
     Packing,
     Place,
@@ -81,21 +82,22 @@ def meta_header(data: bytes) -> VolumeHeader:
     )
 
 
-def meta_mask(lines: Sequence[str], sizes: Sequence[int], wide: bool, packed: int) -> bytes:
-    """Header of a MetaImage mask with ``packed`` bytes of deflated data behind it."""
+def meta_mask(lines: Sequence[str], sizes: Sequence[int], labels: bytes, wide: bool) -> bytes:
+    """A MetaImage mask, its ``labels`` deflated. ``sizes``: column, row, slice, ...; ``wide``: uint16."""
+    packed = zlib.compress(labels, 6)
     head = [
         "ObjectType = Image",
         f"NDims = {len(sizes)}",
         "BinaryData = True",
         "BinaryDataByteOrderMSB = False",
         "CompressedData = True",
-        f"CompressedDataSize = {packed}",
+        f"CompressedDataSize = {len(packed)}",
         *lines,
         "DimSize = " + " ".join(str(size) for size in sizes),
         f"ElementType = {'MET_USHORT' if wide else 'MET_UCHAR'}",
         "ElementDataFile = LOCAL",
     ]
-    return ("\n".join(head) + "\n").encode("ascii")
+    return ("\n".join(head) + "\n").encode("ascii") + packed
 
 
 def _fields(data: bytes) -> tuple[dict[str, str], int]:

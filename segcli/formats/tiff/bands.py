@@ -16,11 +16,11 @@ from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels, decoding, held_pixels
 from segcli.formats.interface import ReadRequest, ReadResult
 from segcli.formats.limits import check_slices
-from segcli.formats.tiff_layout import Stack, check_stored, layout
-from segcli.formats.tiff_metadata import orientation
-from segcli.formats.tiff_open import opened
-from segcli.formats.tiff_rows import Plane, Rows, cannot_be_banded, planes_of
-from segcli.formats.tiff_samples import intensities
+from segcli.formats.tiff.layout import Stack, check_stored, layout
+from segcli.formats.tiff.metadata import orientation
+from segcli.formats.tiff.opening import opened
+from segcli.formats.tiff.rows import Plane, Rows, cannot_be_banded, planes_of
+from segcli.formats.tiff.samples import intensities
 from segcli.image import Geometry, Json
 from segcli.regular_file import open_regular
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from segcli.errors import UnreadableError
+from segcli.formats.png import SIGNATURE
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_SIZE = 33
 """Signature and IHDR chunk."""
 

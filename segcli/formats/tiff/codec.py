@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,120 +20,99 @@ from segcli.errors import UnsupportedError
 from segcli.formats.channels import reconcile
 from segcli.formats.decoding import MASK_PIXELS, check_mask, decoding
 from segcli.formats.finite import hide_non_finite
-from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, OpenBands, ReadRequest, ReadResult
+from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_slices, most_slices
 from segcli.formats.orient import as_viewed
-from segcli.formats.tiff_bands import can_be_banded, in_bands, open_bands, open_labels
-from segcli.formats.tiff_check import check_page
-from segcli.formats.tiff_fax import check_strips
-from segcli.formats.tiff_layout import Stack, check_stored, layout, ordered
-from segcli.formats.tiff_metadata import orientation
-from segcli.formats.tiff_open import opened
-from segcli.formats.tiff_samples import intensities
-from segcli.formats.tiff_stream import TiffMaskStream
-from segcli.formats.tiff_write import MaskPart, write_blocks
-from segcli.image import BandSource, Image, LabelMap
+from segcli.formats.tiff.bands import can_be_banded, in_bands, open_bands
+from segcli.formats.tiff.check import check_page
+from segcli.formats.tiff.fax import check_strips
+from segcli.formats.tiff.layout import Stack, check_stored, layout, ordered
+from segcli.formats.tiff.metadata import orientation
+from segcli.formats.tiff.opening import opened
+from segcli.formats.tiff.samples import intensities
+from segcli.formats.tiff.stream import extent
+from segcli.formats.tiff.write import MaskPart, write_blocks
+from segcli.image import Image, LabelMap
 from segcli.regular_file import open_regular
 
-_MAGIC = (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")
 LARGE_FILE = 2**26
 """Bytes of a file from which on its tags are looked at before all of it is read."""
 
 NO_BURDEN = 2**24
 """Pixels up to which it does not matter to a run whether an image is read in bands."""
 
-_SUFFIXES = (".tif", ".tiff")
+
+def describe(path: Path) -> Description:
+    """Size of the first stack of pages; spacing where OME or ImageJ state one."""
+    with decoding("TIFF"), open_regular(path) as stream, opened(stream, path.name) as tif:
+        pages = len(tif.pages)
+        if pages > most_slices(path.stat().st_size, ReadRequest().max_pixels):  # reading will refuse them, mostly
+            return Description(shape=(pages, tif.pages.first.imagelength, tif.pages.first.imagewidth))
+        stacks, warnings = layout(tif)
+        first = stacks[0]
+        shape = (first.times * first.slices, first.rows, first.columns)
+        banded = math.prod(shape) > NO_BURDEN and all(can_be_banded(stack) for stack in stacks)
+        geometry = first.geometry
+    spacing: tuple[float, ...] | None = geometry.spacing
+    if spacing is not None and geometry.slice_spacing is not None:
+        spacing = (*spacing, geometry.slice_spacing)
+    return Description(shape=shape, spacing=spacing, warnings=warnings, details={BANDS: banded})
 
 
-class Tiff:
-    """The :class:`segcli.formats.interface.Format` of TIFF."""
+def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
+    """One part per stack of equal pages (per time point of an OME or ImageJ volume), in the stored dtype.
 
-    name = "tiff"
-
-    def recognises(self, head: bytes) -> bool:
-        """By byte order and version number, classic or big."""
-        return head[:4] in _MAGIC
-
-    def mask_name(self, name: str) -> str:
-        """``a.tif``, ``a.TIFF`` and ``a.ome.tif`` stay, ``a.svs`` becomes ``a.svs.tif``."""
-        return name if name.lower().endswith(_SUFFIXES) else name + ".tif"
-
-    def describe(self, path: Path) -> Description:
-        """Size of the first stack of pages; spacing where OME or ImageJ state one."""
-        with decoding("TIFF"), open_regular(path) as stream, opened(stream, path.name) as tif:
-            pages = len(tif.pages)
-            if pages > most_slices(path.stat().st_size, ReadRequest().max_pixels):  # reading will refuse them, mostly
-                return Description(shape=(pages, tif.pages.first.imagelength, tif.pages.first.imagewidth))
-            stacks, warnings = layout(tif)
-            first = stacks[0]
-            shape = (first.times * first.slices, first.rows, first.columns)
-            banded = math.prod(shape) > NO_BURDEN and all(can_be_banded(stack) for stack in stacks)
-            geometry = first.geometry
-        spacing: tuple[float, ...] | None = geometry.spacing
-        if spacing is not None and geometry.slice_spacing is not None:
-            spacing = (*spacing, geometry.slice_spacing)
-        return Description(shape=shape, spacing=spacing, warnings=warnings, details={BANDS: banded})
-
-    def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
-        """One part per stack of equal pages (per time point of an OME or ImageJ volume), in the stored dtype.
-
-        More pixels than ``request.hold_pixels`` are left in the file, where its layout allows
-        (:mod:`segcli.formats.tiff_bands`).
-        """
-        path = case.files[0]
-        with decoding("TIFF"):
-            large = path.stat().st_size > LARGE_FILE
-            if large and (left_open := open_bands(path, request)) is not None:
+    More pixels than ``request.hold_pixels`` are left in the file, where its layout allows
+    (:mod:`segcli.formats.tiff.bands`).
+    """
+    path = case.files[0]
+    with decoding("TIFF"):
+        large = path.stat().st_size > LARGE_FILE
+        if large and (left_open := open_bands(path, request)) is not None:
+            return left_open
+        data = files.read(path)
+        with opened(io.BytesIO(data), path.name) as tif:
+            check_slices(len(tif.pages), len(data), request.max_pixels)
+            stacks, told = layout(tif)
+            if (
+                not large
+                and in_bands(stacks, len(data), request)
+                and (left_open := open_bands(path, request)) is not None
+            ):
                 return left_open
-            data = files.read(path)
-            with opened(io.BytesIO(data), path.name) as tif:
-                check_slices(len(tif.pages), len(data), request.max_pixels)
-                stacks, told = layout(tif)
-                if (
-                    not large
-                    and in_bands(stacks, len(data), request)
-                    and (left_open := open_bands(path, request)) is not None
-                ):
-                    return left_open
-                return _whole(stacks, len(data), told, request)
+            return _whole(stacks, len(data), told, request)
 
-    def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
-        """The same pages, resolution and (OME, ImageJ) sizes; see :mod:`segcli.formats.tiff_write`."""
-        largest = max(
-            [*(label.value for label in request.card.labels), *(int(mask.pixels.max(initial=0)) for mask in masks)]
-        )
-        dtype = np.dtype(label_type(largest))
-        parts = [MaskPart(_extent(mask.pixels.shape), mask.extra) for mask in masks]
-        write_blocks(target, parts, dtype, _blocks(masks, parts, dtype))
 
-    def open_stream(self, target: Path, parts: Sequence[BandSource], dtype: np.dtype[Any]) -> TiffMaskStream:
-        """The same file as :meth:`write` makes, from bands."""
-        return TiffMaskStream(target, [MaskPart(_extent(part.shape), part.extra) for part in parts], dtype)
+def write(target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:
+    """The same pages, resolution and (OME, ImageJ) sizes; see :mod:`segcli.formats.tiff.write`."""
+    largest = max(
+        [*(label.value for label in request.card.labels), *(int(mask.pixels.max(initial=0)) for mask in masks)]
+    )
+    dtype = np.dtype(label_type(largest))
+    parts = [MaskPart(extent(mask.pixels.shape), mask.extra) for mask in masks]
+    write_blocks(target, parts, dtype, _blocks(masks, parts, dtype))
 
-    def open_labels(self, path: Path) -> AbstractContextManager[tuple[OpenBands, ...]]:
-        """Numbers as stored, band by band."""
-        return open_labels(path)
 
-    def read_labels(self, path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
-        """Numbers as stored: palette indices stay indices, MINISWHITE is not turned round.
+def read_labels(path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ...]:
+    """Numbers as stored: palette indices stay indices, MINISWHITE is not turned round.
 
-        Raises UnsupportedError for pages of several channels or of numbers that are no labels.
-        """
-        found: list[LabelMap] = []
-        with decoding("TIFF mask"), open_regular(path) as stream, opened(stream, path.name) as tif:
-            stacks, _ = layout(tif)
-            for stack in stacks:
-                check_stored(stack, path.stat().st_size)
-            _check_mask(stacks, max_pixels)
-            _check_data(stacks)
-            for index, stack in enumerate(stacks):
-                planes = _stored(stack)
-                if planes.shape[1] != 1:
-                    raise UnsupportedError("the TIFF is no label map: its pages have several channels")
-                labels = as_labels(as_viewed(planes[:, 0], _turn(stack)) if stack.series is not None else planes[:, 0])
-                found += [LabelMap(part, stack.geometry, stack.notes(index)) for part in _by_time(labels, stack)]
-        return tuple(found)
+    Raises UnsupportedError for pages of several channels or of numbers that are no labels.
+    """
+    found: list[LabelMap] = []
+    with decoding("TIFF mask"), open_regular(path) as stream, opened(stream, path.name) as tif:
+        stacks, _ = layout(tif)
+        for stack in stacks:
+            check_stored(stack, path.stat().st_size)
+        _check_mask(stacks, max_pixels)
+        _check_data(stacks)
+        for index, stack in enumerate(stacks):
+            planes = _stored(stack)
+            if planes.shape[1] != 1:
+                raise UnsupportedError("the TIFF is no label map: its pages have several channels")
+            labels = as_labels(as_viewed(planes[:, 0], _turn(stack)) if stack.series is not None else planes[:, 0])
+            found += [LabelMap(part, stack.geometry, stack.notes(index)) for part in _by_time(labels, stack)]
+    return tuple(found)
 
 
 def _whole(stacks: Sequence[Stack], size: int, told: Sequence[str], request: ReadRequest) -> ReadResult:
@@ -233,17 +211,9 @@ def _blocks(masks: Sequence[LabelMap], parts: Sequence[MaskPart], dtype: np.dtyp
                 yield plane[top : top + part.block_rows].astype(dtype, copy=False)
 
 
-def _extent(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Slices, rows, columns."""
-    return shape[0], shape[-2], shape[-1]
-
-
 def _turn(stack: Stack) -> int:
     return orientation(stack.page)
 
 
 def _by_time(array: NDArray[Any], stack: Stack) -> list[NDArray[Any]]:
     return [array[time * stack.slices : (time + 1) * stack.slices] for time in range(stack.times)]
-
-
-FORMAT = Tiff()
