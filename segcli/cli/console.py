@@ -146,7 +146,7 @@ class Console:
         for outcome in skipped:
             number = alike.pop((outcome.reason, None if self._options.group else outcome.id), 0)
             if number > 1:
-                self._print(f"skipped {number} files: {outcome.reason}", "dim")
+                self._print(f"{number} skipped: {outcome.reason}", "dim")
             elif number and self._terminal:
                 self._print(f"skipped {outcome.name}: {outcome.reason}", "dim")
             elif number:
