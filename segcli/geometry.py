@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segcli.errors import UnsupportedError
 from segcli.orientation import PAIRS
 
 Vector: TypeAlias = tuple[float, float, float]
@@ -23,6 +25,10 @@ RELATIVE_TOLERANCE = 1e-3
 """Share of a value that is added to :data:`TOLERANCE`: headers round large numbers."""
 SMALLEST_BOX = 1e-6
 """Volume of the box of three unit directions below which they do not span space."""
+LEANING = 0.005
+"""Cosine of the angle between two axes from which on they are not at right angles: 0.3 degrees."""
+
+_SHEARED = "the volume's axes are not at right angles"
 
 
 @dataclass(frozen=True)
@@ -142,3 +148,20 @@ def regular_stack(
         axes=(vector(directions[:, 0]), vector(directions[:, 1]), vector(directions[:, 2])),
         positions=tuple(vector(origin + index * offset) for index in range(slices)),
     )
+
+
+def shear_warnings(geometry: Geometry, spatial_dims: int) -> tuple[str, ...]:
+    """What must be told of a sheared volume. Raises UnsupportedError for a 3-D model, or if its pixels are sheared."""
+    if geometry.axes is None:
+        return ()
+    leaning = {pair for pair in combinations(range(3), 2) if abs(_cosine(geometry, *pair)) > LEANING}
+    if (0, 1) in leaning:
+        raise UnsupportedError(f"{_SHEARED} within its slices: resample it first")
+    if leaning and spatial_dims == 3:
+        raise UnsupportedError(f"{_SHEARED}, which a 3-D model needs: resample it first, or use a 2-D model")
+    return (f"{_SHEARED} (slices lean as with gantry tilt)",) if leaning else ()
+
+
+def _cosine(geometry: Geometry, one: int, other: int) -> float:
+    axes = np.asarray(geometry.axes, dtype=float)
+    return float(axes[one] @ axes[other])

@@ -19,17 +19,7 @@ ASSUMED_BYTES = 64 * 2**20
 
 def read_request(request: MaskRequest) -> ReadRequest:
     """What every reader of a run is told."""
-    settings, card = request.settings, request.card
-    return ReadRequest(
-        channels=card.channels,
-        channel=settings.channel,
-        max_pixels=settings.max_pixels,
-        hold_pixels=min(HOLD_PIXELS, settings.max_pixels),
-        gaps=settings.gaps,
-        strict=settings.strict,
-        spatial_dims=card.spatial_dims,
-        spacing=settings.spacing,
-    )
+    return ReadRequest.of(request.card, request.settings, min(HOLD_PIXELS, request.settings.max_pixels))
 
 
 def bytes_ahead(case: Case, hold_pixels: int | None) -> int:

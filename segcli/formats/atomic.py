@@ -24,6 +24,7 @@ from segcli.regular_file import open_regular
 TEMPORARY = ".segcli-tmp-"
 """How the name of every temporary file begins; a scan never reads them."""
 
+NOT_READ_BACK = "the mask did not read back as it was written: check the disk, then run again"
 _LITTLE_SPACE = 64 * 1024
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -91,7 +92,7 @@ def write_mask(
 
     def verify(temporary: Path) -> None:
         if not source.verify(temporary, case, masks, request):
-            raise WriteError("the mask did not read back as it was written: check the disk, then run again")
+            raise WriteError(NOT_READ_BACK)
 
     with as_write_error(target.path.parent):
         make_folders(target, request.settings.private)

@@ -30,6 +30,7 @@ from segcli.formats.interface import (
     ReadResult,
 )
 from segcli.formats.walk import Found
+from segcli.geometry import difference
 from segcli.image import Image, LabelMap
 
 COMPANIONS = "files"
@@ -222,20 +223,10 @@ def _stacked_part(parts: Sequence[Image]) -> Image:
             raise UnsupportedError(f"channel file {index} holds {part.shape[1]} channels: one is expected in each")
         if part.shape != first.shape:
             raise UnsupportedError(f"channel file {index} has another size than the first: resample it onto the first")
-        if not _same_place(part, first):
+        if difference(part.geometry, first.geometry) is not None:
             raise UnsupportedError(f"channel file {index} lies elsewhere in space than the first: register it first")
     valid: NDArray[np.bool_] | None = None
     for part in parts:
         if part.valid is not None:
             valid = part.valid if valid is None else valid & part.valid
     return replace(first, pixels=np.concatenate([part.pixels for part in parts], axis=1), valid=valid)
-
-
-def _same_place(one: Image, other: Image) -> bool:
-    """Whether two channels may be laid over each other: what both state of space agrees to 0.01 mm."""
-    pairs = (
-        (one.geometry.spacing, other.geometry.spacing),
-        (one.geometry.axes, other.geometry.axes),
-        (one.geometry.positions, other.geometry.positions),
-    )
-    return all(a is None or b is None or np.allclose(a, b, rtol=1e-3, atol=1e-2) for a, b in pairs)

@@ -49,6 +49,20 @@ class ReadRequest:
     spatial_dims: int = 2
     spacing: tuple[float, ...] | None = None
 
+    @staticmethod
+    def of(card: ModelCard, settings: PredictSettings, hold_pixels: int | None = None) -> ReadRequest:
+        """What this model and these settings ask for."""
+        return ReadRequest(
+            channels=card.channels,
+            channel=settings.channel,
+            max_pixels=settings.max_pixels,
+            hold_pixels=hold_pixels,
+            gaps=settings.gaps,
+            strict=settings.strict,
+            spatial_dims=card.spatial_dims,
+            spacing=settings.spacing,
+        )
+
 
 @dataclass(frozen=True)
 class MaskRequest:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import WriteError
-from segcli.formats.atomic import Draft, Target, Written, as_write_error, make_folders
+from segcli.formats.atomic import NOT_READ_BACK, Draft, Target, Written, as_write_error, make_folders
 from segcli.formats.interface import Format, MaskRequest
 from segcli.formats.labels import label_type
 from segcli.formats.table import FORMATS, load_format
@@ -118,7 +118,7 @@ class MaskSink:
                         labels = part.read(slice_index, row, min(row + _ROWS_AT_ONCE, rows))[0]
                         found.update(np.ascontiguousarray(labels, self._dtype).data)
         if shapes != self._shapes or found.digest() != self._hash.digest():
-            raise WriteError("the mask did not read back as it was written: check the disk, then run again")
+            raise WriteError(NOT_READ_BACK)
 
 
 class PartSink:

@@ -12,22 +12,18 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
 
 from segcli.case import Case
-from segcli.errors import SegcliError, UnreadableError, UsageError
 from segcli.formats import messages
 from segcli.formats.banded import BandedImage, OpenCase
-from segcli.formats.interface import Description, ReadRequest
-from segcli.formats.reader_client import ReaderClient, ReaderLate, ReaderLost, late
+from segcli.formats.interface import ReadRequest
 from segcli.formats.table import FORMATS
+from segcli.formats.worker_slot import Described, WorkerSlot
 from segcli.image import Image, Json, LabelMap
-
-DESCRIBE_LIMIT = 60.0
-"""Seconds to read the header of one file."""
 
 LABELS_LIMIT = 600.0
 """Seconds to read one mask."""
@@ -41,11 +37,8 @@ SLOWEST = 1e6
 CHUNK = 64
 """Files in one request for descriptions."""
 
-Described: TypeAlias = Description | SegcliError
-"""What the header of a file says, or the error that tells why it says nothing."""
-
 T = TypeVar("T")
-_Work: TypeAlias = Callable[["_Seat"], Any]
+_Work: TypeAlias = Callable[["WorkerSlot"], Any]
 
 
 @dataclass(frozen=True)
@@ -92,10 +85,10 @@ class Readers:
         self._closed = threading.Event()
         self._lent: weakref.WeakSet[OpenCase] = weakref.WeakSet()
         self._count = max(1, count)
-        self._seats = [_Seat(formats, folder, self._closed) for _ in range(self._count)]
+        self._slots = [WorkerSlot(formats, folder, self._closed) for _ in range(self._count)]
         self._threads = [
-            threading.Thread(target=self._serve, args=(seat,), name=f"reader-{number}", daemon=True)
-            for number, seat in enumerate(self._seats)
+            threading.Thread(target=self._serve, args=(slot,), name=f"reader-{number}", daemon=True)
+            for number, slot in enumerate(self._slots)
         ]
         for thread in self._threads:
             thread.start()
@@ -119,7 +112,7 @@ class Readers:
     @property
     def pids(self) -> tuple[int, ...]:
         """Process ids of the readers that run."""
-        found = [*(seat.pid for seat in self._seats), *(case.pid for case in self._lent)]
+        found = [*(slot.pid for slot in self._slots), *(case.pid for case in self._lent)]
         return tuple(pid for pid in found if pid is not None)
 
     def describe(
@@ -150,12 +143,12 @@ class Readers:
         """
         message = {"do": "read", "case": case.to_json(), "request": messages.request_to_json(request)}
 
-        def work(seat: _Seat) -> Delivery:
-            answer, arrays = seat.fetch(message, self._seconds_for(case) if deadline is None else deadline)
+        def work(slot: WorkerSlot) -> Delivery:
+            answer, arrays = slot.fetch(message, self._seconds_for(case) if deadline is None else deadline)
             seconds = float(answer["seconds"])
             parts: tuple[Image | BandedImage, ...] = messages.images_from(answer["parts"], arrays)
             if answer["bands"]:
-                open_case = OpenCase(seat.give_up(), None if deadline is None else max(0.0, deadline - seconds))
+                open_case = OpenCase(slot.give_up(), None if deadline is None else max(0.0, deadline - seconds))
                 self._lent.add(open_case)
                 parts = tuple(BandedImage(open_case, part, told) for part, told in enumerate(answer["bands"]))
             return Delivery(parts, tuple(answer["warnings"]), answer["digest"], seconds)
@@ -165,21 +158,21 @@ class Readers:
     def read_labels(self, format_name: str, path: Path) -> tuple[LabelMap, ...]:
         """Label numbers of a mask file. Raises the error of the file."""
 
-        def work(seat: _Seat) -> tuple[LabelMap, ...]:
+        def work(slot: WorkerSlot) -> tuple[LabelMap, ...]:
             request = {"do": "read_labels", "format": format_name, "path": str(path)}
-            answer, arrays = seat.fetch(request, LABELS_LIMIT)
+            answer, arrays = slot.fetch(request, LABELS_LIMIT)
             return messages.label_maps_from(answer["parts"], arrays)
 
         return _result(self._submit(work))
 
-    def _submit(self, work: Callable[[_Seat], T]) -> Future[T]:
+    def _submit(self, work: Callable[[WorkerSlot], T]) -> Future[T]:
         if self._closed.is_set():
             raise RuntimeError("the readers are closed")
         future: Future[T] = Future()
         self._tasks.put((future, work))
         return future
 
-    def _serve(self, seat: _Seat) -> None:
+    def _serve(self, slot: WorkerSlot) -> None:
         while True:
             task = self._tasks.get()
             if task is None:
@@ -190,87 +183,14 @@ class Readers:
                 future.set_running_or_notify_cancel()
             elif future.set_running_or_notify_cancel():
                 try:
-                    result = work(seat)
+                    result = work(slot)
                 except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
                     future.set_exception(error)
                 else:
                     future.set_result(result)
                     del result  # or the pixels would live until this thread's next task
             del task, future, work
-        seat.empty()
-
-
-class _Seat:
-    """The place of one reader: starts one when there is none, and turns its losses into errors of the case."""
-
-    def __init__(self, formats: Mapping[str, str], folder: Path | None, closed: threading.Event) -> None:
-        self._formats, self._folder, self._closed = formats, folder, closed
-        self._client: ReaderClient | None = None
-        self._started = False
-
-    @property
-    def pid(self) -> int | None:
-        client = self._client
-        return None if client is None else client.pid
-
-    def client(self) -> ReaderClient:
-        """The running reader, or a new one; a start that fails is tried once more."""
-        if self._client is None:
-            try:
-                self._client = self._start()
-            except UsageError:
-                try:
-                    self._client = self._start()
-                except UsageError as error:
-                    if self._started:  # it could be started before: no fault of the set-up, and the run goes on
-                        raise UnreadableError(f"its reader died, and {error}") from None
-                    raise
-            self._started = True
-        return self._client
-
-    def _start(self) -> ReaderClient:
-        return ReaderClient(self._formats, self._folder, self._closed.is_set)
-
-    def empty(self) -> None:
-        if self._client is not None:
-            self._client.kill()
-            self._client = None
-
-    def fetch(self, request: Json, seconds: float) -> tuple[Json, list[Any]]:
-        """An answer with pixels, and its arrays. Raises the error the reader sent, or that of its loss."""
-        client = self.client()
-        try:
-            return client.fetch(request, seconds)
-        except ReaderLost:
-            self.empty()
-            raise client.loss() from None
-        except ReaderLate:
-            self.empty()
-            raise late(seconds) from None
-
-    def give_up(self) -> ReaderClient:
-        """The reader, for a case that lies open in it; another is started when one is next needed here."""
-        client, self._client = self.client(), None
-        return client
-
-    def describe(self, request: Json, paths: Sequence[Path]) -> list[Described]:
-        """What the files say, in order; a file on which the reader died has that as its error, the others go on."""
-        found: list[Described] = []
-        while len(found) < len(paths):
-            client = self.client()
-            try:
-                client.send({**request, "paths": [str(path) for path in paths[len(found) :]]})
-                while len(found) < len(paths):
-                    found.append(_description(client.receive(DESCRIBE_LIMIT)))
-            except ReaderLost:
-                self.empty()
-                found.append(client.loss())
-                if self._closed.is_set():
-                    raise CancelledError from None
-            except ReaderLate:
-                self.empty()
-                found.append(late(DESCRIBE_LIMIT))
-        return found
+        slot.empty()
 
 
 def read_limit(case: Case) -> float:
@@ -282,14 +202,8 @@ def read_limit(case: Case) -> float:
     return READ_LIMIT + size / SLOWEST
 
 
-def _described(paths: Sequence[Path], request: Json) -> Callable[[_Seat], list[Described]]:
-    return lambda seat: seat.describe(request, paths)
-
-
-def _description(answer: Json) -> Described:
-    if "error" in answer:
-        return messages.error_from_json(answer)
-    return messages.description_from_json(answer["file"])
+def _described(paths: Sequence[Path], request: Json) -> Callable[[WorkerSlot], list[Described]]:
+    return lambda slot: slot.describe(request, paths)
 
 
 def _first(waiting: deque[tuple[Sequence[Path], Future[list[Described]]]]) -> Iterator[tuple[Path, Described]]:

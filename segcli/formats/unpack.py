@@ -12,6 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+SURPLUS = "one of the two is wrong, export the volume again"
+"""What is said where more data stand than the header accounts for: its sizes or type may be wrong."""
+
 GZIP = 16 + zlib.MAX_WBITS
 ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 

@@ -25,15 +25,7 @@ def take(image: Any, axes: str | None, card: ModelCard, settings: PredictSetting
     ``axes``: of an array only. Raises UsageError for what is no image or lacks its axes, UnsupportedError for an image
     that cannot be segmented truthfully.
     """
-    request = ReadRequest(
-        channels=card.channels,
-        channel=settings.channel,
-        max_pixels=settings.max_pixels,
-        gaps=settings.gaps,
-        strict=settings.strict,
-        spatial_dims=card.spatial_dims,
-        spacing=settings.spacing,
-    )
+    request = ReadRequest.of(card, settings)
     if isinstance(image, np.ndarray):
         from segcli.in_memory.arrays import take_array  # noqa: PLC0415
 

@@ -14,8 +14,7 @@ from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels
 from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import ReadRequest
-from segcli.formats.straight import shear_warnings
-from segcli.geometry import Geometry, regular_stack, spans_space
+from segcli.geometry import Geometry, regular_stack, shear_warnings, spans_space
 from segcli.image import Image, LabelMap
 from segcli.in_memory.given import Given, native, refuse_odd_numbers
 

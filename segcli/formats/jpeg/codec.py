@@ -6,6 +6,7 @@ cannot always be told from a picture, but a file of which libjpeg as much as war
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from segcli.formats.decoding import MASK_PIXELS, check_pixels, decoding, refuse_
 from segcli.formats.exif import exif_orientation
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.jpeg import FORMAT
-from segcli.formats.jpeg.stream import FRAMES, SOS, check_stream, segments
+from segcli.formats.jpeg.stream import FRAMES, SOS, Frame, check_stream, no_header, segments
 from segcli.formats.orient import as_viewed, transposes
 from segcli.formats.png import codec as png
 from segcli.image import Image, LabelMap
@@ -43,39 +44,36 @@ _BYTES_OF_A_SAMPLE = 8
 class Header:
     """What stands before the pixel data. ``phys``: resolution as a PNG states it (x, y, unit), in the stored frame."""
 
-    rows: int
-    columns: int
-    components: int
-    precision: int
+    frame: Frame
     orientation: int
     phys: tuple[int, int, int] | None
 
     @property
     def itemsize(self) -> int:
         """Bytes of one number."""
-        return 2 if self.precision > 8 else 1
+        return 2 if self.frame.precision > 8 else 1
 
     @property
     def viewed_shape(self) -> tuple[int, int, int]:
         """Slices, rows, columns as a viewer shows them."""
         if transposes(self.orientation):
-            return 1, self.columns, self.rows
-        return 1, self.rows, self.columns
+            return 1, self.frame.columns, self.frame.rows
+        return 1, self.frame.rows, self.frame.columns
 
 
 def describe(path: Path) -> Description:
     """Size as viewed; JPEG states no spacing (its dpi are none)."""
-    return Description(shape=_header_of(path).viewed_shape)
+    return Description(shape=_header_of(path)[0].viewed_shape)
 
 
 def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
     """One part of one slice, as viewed; uint8 (uint16 above 8 bit), or float32 where grey is made from RGB."""
-    stated = _header_of(case.files[0])
-    if stated.components not in (1, 3):
+    stated, size = _header_of(case.files[0])
+    frame = stated.frame
+    if frame.components not in (1, 3):
         raise UnsupportedError("the JPEG is CMYK (print colours): convert it to RGB or grey first")
-    check_pixels(stated.rows * stated.columns, stated.components, request.max_pixels, itemsize=stated.itemsize)
-    most = _BESIDE_PIXELS + _BYTES_OF_A_SAMPLE * stated.rows * stated.columns * stated.components
-    if case.files[0].stat().st_size > most:
+    check_pixels(frame.rows * frame.columns, frame.components, request.max_pixels, itemsize=stated.itemsize)
+    if size > _BESIDE_PIXELS + _BYTES_OF_A_SAMPLE * frame.rows * frame.columns * frame.components:
         raise UnreadableError("the JPEG holds far more bytes than its pixels can need: save it again")
     with decoding("JPEG"):
         data = files.read(case.files[0])
@@ -89,7 +87,7 @@ def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
     phys = stated.phys
     if phys is not None and transposes(stated.orientation):
         phys = (phys[1], phys[0], phys[2])
-    names = RGB if stated.components == 3 else ("grey",)
+    names = RGB if frame.components == 3 else ("grey",)
     return ReadResult((Image(reconcile(pixels, names, request), extra={"phys": phys and list(phys)}),))
 
 
@@ -107,35 +105,35 @@ def read_labels(path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ..
     return png.read_labels(path, max_pixels)
 
 
-def _header_of(path: Path) -> Header:
-    """Of the start of a file, or all of it where that is not enough."""
+def _header_of(path: Path) -> tuple[Header, int]:
+    """Of the start of a file, or all of it where that is not enough; and the file's bytes."""
     with decoding("JPEG"), open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
         data = stream.read(_MOSTLY_ENOUGH)
         try:
-            return _header(data)
+            return _header(data), size
         except UnreadableError:
-            return _header(data + stream.read(_BESIDE_PIXELS))
+            return _header(data + stream.read(_BESIDE_PIXELS)), size
 
 
 def _header(data: bytes) -> Header:
     """Raises UnreadableError without a frame header and a scan behind it."""
     refuse_gzip(data, "JPEG")
     orientations, phys = set(), None
-    frame: tuple[int, int, int, int] | None = None
+    frame: Frame | None = None
     for segment in segments(data):
         marker, payload = segment.marker, data[segment.start : segment.stop]
         if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 12:
             phys = _density(*struct.unpack(">BHH", payload[7:12]))
         elif marker == _APP1 and payload.startswith(b"Exif\0\0"):
             orientations.add(exif_orientation(payload[6:]))
-        elif marker in FRAMES and frame is None and len(payload) >= 6:
-            precision, rows, columns, components = struct.unpack(">BHHB", payload[:6])
-            frame = rows, columns, components, precision
-        elif marker == SOS and frame is not None and all(frame):
+        elif marker in FRAMES and frame is None:
+            frame = Frame.of(data, segment)
+        elif marker == SOS and frame is not None and frame.is_whole:
             if len(orientations) > 1:
                 raise UnsupportedError("the JPEG's EXIF data state two orientations: save it again")
-            return Header(*frame, max(orientations, default=1), phys)
-    raise UnreadableError("the JPEG has no complete header: export it again")
+            return Header(frame, max(orientations, default=1), phys)
+    raise no_header("JPEG")
 
 
 def _density(unit: int, x: int, y: int) -> tuple[int, int, int] | None:

@@ -7,6 +7,7 @@ it decodes every stream once more. Inside DICOM and TIFF the same holds as in a 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,6 +44,35 @@ class Segment:
     stop: int
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A frame header: its marker, where its precision stands, and what it states."""
+
+    marker: int
+    at: int
+    precision: int
+    rows: int
+    columns: int
+    components: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether none of its numbers is 0, as the height is of a picture that states it behind its first scan."""
+        return all((self.precision, self.rows, self.columns, self.components))
+
+    @staticmethod
+    def of(data: bytes, segment: Segment, what: str = "JPEG") -> Frame:
+        """Raises UnreadableError for one that is too short."""
+        if min(segment.stop, len(data)) - segment.start < 6:
+            raise no_header(what)
+        return Frame(segment.marker, segment.start, *struct.unpack_from(">BHHB", data, segment.start))
+
+
+def no_header(what: str) -> UnreadableError:
+    """The error of a file whose header ends early."""
+    return UnreadableError(f"the {what} has no complete header: export it again")
+
+
 def segments(data: bytes) -> Iterator[Segment]:
     """Up to the first scan, which is the last; markers without payload are left out.
 
@@ -71,14 +101,15 @@ def check_stream(data: bytes, what: str = "JPEG") -> None:
 
     Nothing behind the end marker is looked at. Raises UnsupportedError for more scans than MOST_SCANS.
     """
-    frame = scan = None
+    frame: Frame | None = None
+    scan: Segment | None = None
     for segment in segments(data):
         if segment.marker in FRAMES and frame is None:
-            frame = segment
+            frame = Frame.of(data, segment, what)
         elif segment.marker == SOS:
             scan = segment
-    if frame is None or scan is None or frame.stop - frame.start < 6:
-        raise UnreadableError(f"the {what} has no complete header: export it again")
+    if frame is None or scan is None:
+        raise no_header(what)
     scans, stop = _scans(data, scan, what)
     data = data[:stop]
     _check_size(data, frame, what)
@@ -86,9 +117,9 @@ def check_stream(data: bytes, what: str = "JPEG") -> None:
         raise UnsupportedError(
             f"the {what} is stored in {scans:,} scans, the limit is {MOST_SCANS}: save it again as a plain JPEG"
         )
-    if data[frame.start] != 8:  # simplejpeg reads 8 bits only, but how a stream is packed does not depend on that
-        data = b"".join((data[: frame.start], b"\x08", data[frame.start + 1 :]))
-    color = "RGB" if frame.marker in _LOSSLESS and data[frame.start + 5] == 3 else "GRAY"
+    if frame.precision != 8:  # simplejpeg reads 8 bits only, but how a stream is packed does not depend on that
+        data = b"".join((data[: frame.at], b"\x08", data[frame.at + 1 :]))
+    color = "RGB" if frame.marker in _LOSSLESS and frame.components == 3 else "GRAY"
     with decoding(what):
         simplejpeg.decode_jpeg(data, color, strict=True)
     if scans == 1 and frame.marker not in _ARITHMETIC:
@@ -130,9 +161,8 @@ def _check_end(data: bytes, scan: Segment, color: str, what: str) -> None:
     raise UnreadableError(f"the {what} cannot be decoded (its data are damaged): repair it or export it again")
 
 
-def _check_size(data: bytes, frame: Segment, what: str) -> None:
+def _check_size(data: bytes, frame: Frame, what: str) -> None:
     """Each block of 8 x 8 (each pixel of a lossless one) takes one bit at least, but in arithmetic coding."""
-    rows, columns = (int.from_bytes(data[frame.start + at : frame.start + at + 2], "big") for at in (1, 3))
     pixels_of_a_byte = 8 if frame.marker in _LOSSLESS else 8 * _BLOCK
-    if frame.marker not in _ARITHMETIC and rows * columns > pixels_of_a_byte * len(data):
+    if frame.marker not in _ARITHMETIC and frame.rows * frame.columns > pixels_of_a_byte * len(data):
         raise UnreadableError(f"the {what} announces more pixels than its bytes can hold: export it again")

@@ -27,9 +27,8 @@ from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadR
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_channels, check_slices
 from segcli.formats.nifti.geometry import geometry_of, mask_header
-from segcli.formats.straight import shear_warnings
-from segcli.formats.unpack import unpack, unpack_start
-from segcli.formats.volume.data import SURPLUS
+from segcli.formats.unpack import SURPLUS, unpack, unpack_start
+from segcli.geometry import shear_warnings
 from segcli.image import Geometry, Image, LabelMap
 from segcli.regular_file import open_regular, read_regular
 

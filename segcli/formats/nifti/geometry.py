@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnsupportedError
-from segcli.image import Geometry, Vector
+from segcli.geometry import Geometry, vector
 
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """xyzt_units' code of length → mm (0: unknown, taken as mm)."""
@@ -66,8 +66,8 @@ def geometry_of(header: Any, slices: int) -> tuple[Geometry, tuple[str, ...]]:
     return Geometry(
         spacing=(float(lengths[1]), float(lengths[0])),
         slice_spacing=float(abs(normal @ steps[:, 2])),
-        axes=(_vector(units[:, 0]), _vector(units[:, 1]), _vector(units[:, 2])),
-        positions=tuple(_vector(origin + index * steps[:, 2]) for index in range(slices)),
+        axes=(vector(units[:, 0]), vector(units[:, 1]), vector(units[:, 2])),
+        positions=tuple(vector(origin + index * steps[:, 2]) for index in range(slices)),
     ), tuple(warnings)
 
 
@@ -127,7 +127,3 @@ def _spacing_only(header: Any, slices: int, factor: float) -> Geometry:
     columns, rows, depth = known
     spacing = None if rows is None or columns is None else (rows, columns)
     return Geometry(spacing=spacing, slice_spacing=depth if slices > 1 else None)
-
-
-def _vector(values: NDArray[np.float64]) -> Vector:
-    return float(values[0]), float(values[1]), float(values[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -76,7 +77,7 @@ def open_bands(path: Path, request: ReadRequest) -> ReadResult | None:
     """
     with ExitStack() as resources, decoding("TIFF"):
         stream = resources.enter_context(open_regular(path))
-        size = path.stat().st_size
+        size = os.fstat(stream.fileno()).st_size
         tif = resources.enter_context(opened(stream, path.name))
         check_slices(len(tif.pages), size, request.max_pixels)
         stacks, told = layout(tif)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def describe(path: Path) -> Description:
     """Size of the first stack of pages; spacing where OME or ImageJ state one."""
     with decoding("TIFF"), open_regular(path) as stream, opened(stream, path.name) as tif:
         pages = len(tif.pages)
-        if pages > most_slices(path.stat().st_size, ReadRequest().max_pixels):  # reading will refuse them, mostly
+        size = os.fstat(stream.fileno()).st_size
+        if pages > most_slices(size, ReadRequest().max_pixels):  # reading will refuse them, mostly
             return Description(shape=(pages, tif.pages.first.imagelength, tif.pages.first.imagewidth))
         stacks, warnings = layout(tif)
         first = stacks[0]
@@ -103,7 +105,7 @@ def read_labels(path: Path, max_pixels: int = MASK_PIXELS) -> tuple[LabelMap, ..
     with decoding("TIFF mask"), open_regular(path) as stream, opened(stream, path.name) as tif:
         stacks, _ = layout(tif)
         for stack in stacks:
-            check_stored(stack, path.stat().st_size)
+            check_stored(stack, os.fstat(stream.fileno()).st_size)
         _check_mask(stacks, max_pixels)
         _check_data(stacks)
         for index, stack in enumerate(stacks):

@@ -20,11 +20,11 @@ from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_channels, check_slices
-from segcli.formats.straight import shear_warnings
 from segcli.formats.volume.data import voxels
 from segcli.formats.volume.header import LONGEST, VolumeHeader
 from segcli.formats.volume.meta import meta_header, meta_mask
 from segcli.formats.volume.nrrd import nrrd_header, nrrd_mask
+from segcli.geometry import shear_warnings
 from segcli.image import Image, LabelMap
 from segcli.regular_file import open_regular, read_regular
 

@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError
-from segcli.formats.unpack import GZIP, ZLIB_OR_GZIP, unpack
+from segcli.formats.unpack import GZIP, SURPLUS, ZLIB_OR_GZIP, unpack
 from segcli.formats.volume.header import VolumeHeader
-
-SURPLUS = "one of the two is wrong, export the volume again"
-"""What is said where more data stand than the header accounts for: its sizes or type may be wrong."""
 
 _CUT_OFF = "is cut off or damaged: it does not hold the voxels its header states"
 _TEXT = b"0123456789+-.eEnaifNAIF \t\r\n"

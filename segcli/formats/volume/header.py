@@ -9,22 +9,17 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.image import Geometry, Vector
+from segcli.geometry import Geometry, Vector, regular_stack, spans_space
 
 LONGEST = 1 << 20
 """Bytes of the longest header."""
-
-_LEAST = 1e-6
-"""Volume of the box of three directions below which they do not span space."""
 
 _UNIT = 1e-3
 """How far the length of a direction may be from 1: headers round."""
@@ -97,29 +92,13 @@ class VolumeHeader:
             return Geometry(spacing=spacing, slice_spacing=depth)
         matrix = np.array(axes, dtype=np.float64).T
         origin = np.array(self.place.origin, dtype=np.float64)
-        normal = np.cross(matrix[:, 0], matrix[:, 1])
-        norm = np.linalg.norm(normal)
-        if not np.isfinite(matrix).all() or norm < _LEAST or abs(np.linalg.det(matrix)) < _LEAST:
+        if not spans_space(matrix):
             raise UnreadableError("the volume's directions make no sense: export it again")
         if np.abs(np.linalg.norm(matrix, axis=0) - 1).max() > _UNIT:
             raise UnsupportedError(
                 "the volume's directions are no unit vectors, so its spacing is uncertain: resample it"
             )
-        step = matrix[:, 2] * (1.0 if depth is None else depth)
-        if depth is not None:
-            depth = float(abs(normal @ matrix[:, 2]) / norm) * depth
-        return Geometry(
-            spacing=spacing,
-            slice_spacing=depth,
-            axes=axes,
-            positions=tuple(vector(origin + index * step) for index in range(slices)),
-        )
-
-
-def vector(values: Sequence[float] | NDArray[np.float64]) -> Vector:
-    """Three plain floats."""
-    x, y, z = (float(value) for value in values)
-    return x, y, z
+        return regular_stack(matrix, spacing, depth, origin, slices)
 
 
 def numbers(text: str, count: int, what: str) -> tuple[float, ...]:

@@ -23,9 +23,9 @@ from segcli.formats.volume.header import (
     numbers,
     sides,
     text_of,
-    vector,
     whole,
 )
+from segcli.geometry import vector
 
 WHAT = "MetaImage"
 _TYPES = {

@@ -26,9 +26,9 @@ from segcli.formats.volume.header import (
     numbers,
     sides,
     text_of,
-    vector,
     whole,
 )
+from segcli.geometry import vector
 
 WHAT = "NRRD"
 _MAGIC = frozenset(f"NRRD000{version}".encode() for version in range(1, 6))
