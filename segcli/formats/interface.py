@@ -259,7 +259,7 @@ class Format(ABC):
 
     @abstractmethod
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
-        """Intensities of all parts, channels reconciled with the request (:mod:`segcli.formats.channels`)."""
+        """Intensities of all parts, channels reconciled with the request (:mod:`segcli.formats.pixels`)."""
 
     @abstractmethod
     def write(self, target: Path, case: Case, masks: Sequence[LabelMap], request: MaskRequest) -> None:

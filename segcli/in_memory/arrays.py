@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnsupportedError, UsageError
-from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels
-from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import ReadRequest
+from segcli.formats.pixels import hide_non_finite, reconcile
 from segcli.image import Image, LabelMap
 from segcli.in_memory.given import Given, native, refuse_odd_numbers
 

@@ -10,10 +10,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its documentation's own name
 
 from segcli.errors import UnsupportedError
-from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels
-from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import ReadRequest
+from segcli.formats.pixels import hide_non_finite, reconcile
 from segcli.geometry import Geometry, regular_stack, shear_warnings, spans_space
 from segcli.image import Image, LabelMap
 from segcli.in_memory.given import Given, native, refuse_odd_numbers

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from segcli.errors import UnsupportedError
-from segcli.formats.channels import drop_opaque_alpha, reconcile
 from segcli.formats.interface import ReadRequest
+from segcli.formats.pixels import drop_opaque_alpha, reconcile
 
 RGB = np.stack([np.full((1, 2, 2), value, np.uint8) for value in (10, 20, 30)], axis=1)
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from segcli.engine import prepare
-from segcli.formats.channels import REC_601
 from segcli.formats.interface import HOLD_PIXELS
 from segcli.formats.limits import BYTES_OF_A_SLICE, FREE_SLICES, MOST_CHANNELS, PIXELS_OF_A_SLICE
+from segcli.formats.pixels import REC_601
 from segcli.formats.table import FORMATS
 from segcli.formats.tiff import bands, rows, samples
 from segcli.settings import PredictSettings

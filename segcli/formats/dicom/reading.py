@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from segcli.case import Case
 from segcli.errors import SegcliError, UnreadableError, UnsupportedError
 from segcli.formats import memory_limit
-from segcli.formats.channels import RGB, reconcile
 from segcli.formats.dicom import intensity, kinds, values
 from segcli.formats.dicom.assembly import Assembly
 from segcli.formats.dicom.damage import unlike_neighbours
@@ -22,9 +21,9 @@ from segcli.formats.dicom.layout import Layout, layout_of
 from segcli.formats.dicom.parallel import Workers
 from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.space import NO_SPACING, is_in_space
-from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import InputFiles, ReadRequest, ReadResult
 from segcli.formats.limits import check_slices
+from segcli.formats.pixels import RGB, hide_non_finite, reconcile
 from segcli.image import Geometry, Image
 
 _KEYWORDS = (

@@ -17,13 +17,12 @@ import numpy as np
 
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.channels import RGB, reconcile
 from segcli.formats.decoding import MASK_PIXELS, check_pixels, decoding, refuse_gzip
-from segcli.formats.exif import exif_orientation
+from segcli.formats.exif import as_viewed, exif_orientation, transposes
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.jpeg import FORMAT
 from segcli.formats.jpeg.stream import FRAMES, SOS, Frame, check_stream, no_header, segments
-from segcli.formats.orient import as_viewed, transposes
+from segcli.formats.pixels import RGB, reconcile
 from segcli.formats.png import codec as png
 from segcli.image import Image, LabelMap
 from segcli.regular_file import open_regular

@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.channels import RGB, drop_opaque_alpha, reconcile
 from segcli.formats.decoding import GZIP_MAGIC, MASK_PIXELS, check_mask, check_pixels, decoding
-from segcli.formats.finite import hide_non_finite
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_channels, check_slices
 from segcli.formats.nifti.geometry import geometry_of, mask_header
+from segcli.formats.pixels import RGB, drop_opaque_alpha, hide_non_finite, reconcile
 from segcli.formats.unpack import SURPLUS, unpack, unpack_start
 from segcli.geometry import shear_warnings
 from segcli.image import Geometry, Image, LabelMap

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats import memory_limit
-from segcli.formats.channels import reconcile
 from segcli.formats.decoding import check_pixels, decoding, held_pixels
 from segcli.formats.interface import ReadRequest, ReadResult
 from segcli.formats.limits import check_slices
+from segcli.formats.pixels import reconcile
 from segcli.formats.tiff.layout import Stack, check_stored, layout
 from segcli.formats.tiff.metadata import orientation
 from segcli.formats.tiff.opening import opened
@@ -136,7 +136,7 @@ class TiffBands:
     def is_finite(self) -> bool:
         """Whether no pixel is NaN or infinite; floats are read through for it.
 
-        What stands in for such a pixel (:mod:`segcli.formats.finite`) can only be told from all of the image.
+        What stands in for such a pixel (:mod:`segcli.formats.pixels`) can only be told from all of the image.
         """
         step = max(1, _LOOKED_AT // self._stack.columns)
         return self.dtype.kind != "f" or all(

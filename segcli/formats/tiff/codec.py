@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import UnsupportedError
-from segcli.formats.channels import reconcile
 from segcli.formats.decoding import MASK_PIXELS, check_mask, decoding
-from segcli.formats.finite import hide_non_finite
+from segcli.formats.exif import as_viewed
 from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_slices, most_slices
-from segcli.formats.orient import as_viewed
+from segcli.formats.pixels import hide_non_finite, reconcile
 from segcli.formats.tiff.bands import can_be_banded, in_bands, open_bands
 from segcli.formats.tiff.check import check_page
 from segcli.formats.tiff.fax import check_strips

@@ -13,8 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError, UnsupportedError
+from segcli.formats.exif import transposes
 from segcli.formats.interface import ReadRequest
-from segcli.formats.orient import transposes
 from segcli.formats.tiff.metadata import Sizes, imagej_sizes, is_calibrated, ome_sizes, orientation, resolution_tags
 from segcli.formats.tiff.opening import refuse_damaged
 from segcli.formats.tiff.samples import check_page, check_type

@@ -9,7 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.channels import RGB, drop_opaque_alpha
+from segcli.formats.pixels import RGB, drop_opaque_alpha
 
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
 _NAMES = {

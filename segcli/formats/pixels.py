@@ -1,4 +1,6 @@
-"""The stated rules by which the channels of a file become the channels a card asks for. Anything else is an error.
+"""What every reader does with the pixels it has decoded: channels are reconciled, what is no number is hidden.
+
+The stated rules by which the channels of a file become those that a card asks for; anything else is an error:
 
 1. ``--channel NAME|NUMBER`` takes that one channel of the file (names as the file states them, numbers from 0).
 2. As many channels as the card wants: taken as they are.
@@ -61,3 +63,24 @@ def _index_of(channel: str, names: Sequence[str]) -> int:
     if channel.isdecimal() and int(channel) < len(names):
         return int(channel)
     raise UnsupportedError(f"--channel {channel}: the image has {len(names)} channel(s): {', '.join(names)}")
+
+
+def hide_non_finite(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None, tuple[str, ...]]:
+    """``[slice, channel, row, column]`` → (pixels, ``valid`` ``[slice, row, column]`` or None, warnings).
+
+    A pixel is valid if all its channels are finite; the others get their channel's least finite value, so that they
+    poison neither statistics nor the network. Raises UnsupportedError if no pixel is valid.
+    """
+    if pixels.dtype.kind != "f":
+        return pixels, None, ()
+    finite = np.isfinite(pixels)
+    if finite.all():
+        return pixels, None, ()
+    valid = finite.all(axis=1)
+    if not valid.any():
+        raise UnsupportedError("no pixel of the image is a finite number")
+    least = np.min(pixels, axis=(0, 2, 3), keepdims=True, where=finite, initial=np.finfo(pixels.dtype).max)
+    least = np.where(finite.any(axis=(0, 2, 3), keepdims=True), least, 0).astype(pixels.dtype)
+    share = 100 * (1 - float(valid.mean()))
+    warning = f"{share:.2g} % of the pixels are not finite (NaN or infinite): taken as background"
+    return np.where(finite, pixels, least), valid, (warning,)
