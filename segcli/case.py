@@ -6,12 +6,30 @@ UIDs, so all of it may be shown and stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from segcli.image import Json
+
+
+class Details(ABC):
+    """What a format notes for itself of a file or a case: a frozen record of its own, never shown or stored."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def to_json(self) -> Json:
+        """For the other process; the format restores it (:class:`segcli.formats.interface.Format`)."""
+
+
+def exact_fields(value: Json, names: Collection[str]) -> dict[str, Json]:
+    """The fields of a record from the other process. Raises ValueError where one is missing or unknown."""
+    if not isinstance(value, dict) or len(value) != len(names) or not all(name in value for name in names):
+        raise ValueError("a record with other fields than it should have")
+    return dict(value)
 
 
 @dataclass(frozen=True)
@@ -20,9 +38,10 @@ class Case:
 
     ``id``: 12 hex digits. ``name``: what a person calls it, the path below the input (a folder for DICOM).
     ``output``: where the mask goes, relative to the output folder. ``files``: in reading order.
-    ``shape``: slices, rows, columns as the headers state them. ``details``: the format's own notes to its reader,
-    its writer and the run; JSON values only, never shown or stored. ``linked``: a file of it was reached through a
-    link, so links are followed when it is read; else one that appears in the meantime is refused.
+    ``shape``: slices, rows, columns as the headers state them. ``body_parts``: what DICOM headers state, never shown or
+    stored. ``banded``: if it is large, it is read in bands. ``channel_files``: how many files, from the first
+    on, are one channel each. ``details``: the format's own notes to its reader and its writer. ``linked``: a file of it
+    was reached through a link, so links are followed when it is read; else one that appears in the meantime is refused.
     """
 
     id: str
@@ -36,7 +55,10 @@ class Case:
     orientation: str | None = None
     transfer_syntax: str | None = None
     warnings: tuple[str, ...] = ()
-    details: Mapping[str, Json] = field(default_factory=dict)
+    body_parts: tuple[str, ...] = ()
+    banded: bool = False
+    channel_files: int = 1
+    details: Details | None = None
     linked: bool = False
 
     def to_json(self) -> Json:
@@ -48,23 +70,22 @@ class Case:
             "output": str(self.output),
             "files": [str(path) for path in self.files],
             "modality": self.modality,
-            "details": dict(self.details),
+            "channel_files": self.channel_files,
+            "details": None if self.details is None else self.details.to_json(),
             "linked": self.linked,
         }
 
     @staticmethod
-    def from_json(value: Json) -> Case:
+    def from_json(value: Json, details: Callable[[Json], Details]) -> Case:
         """Inverse of :meth:`to_json`, for the reader process; what only people read is left out."""
-        return Case(
-            id=value["id"],
-            format=value["format"],
-            name=value["name"],
-            output=PurePosixPath(value["output"]),
-            files=tuple(Path(path) for path in value["files"]),
-            modality=value["modality"],
-            details=value["details"],
-            linked=value["linked"],
-        )
+        stated = exact_fields(value, _FOR_THE_READER)
+        stated["output"] = PurePosixPath(stated["output"])
+        stated["files"] = tuple(Path(path) for path in stated["files"])
+        stated["details"] = None if stated["details"] is None else details(stated["details"])
+        return Case(**stated)
+
+
+_FOR_THE_READER = ("id", "format", "name", "output", "files", "modality", "channel_files", "details", "linked")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from segcli.batch.key import stat_of
 from segcli.case import Case
 from segcli.errors import UnreadableError
-from segcli.formats.interface import BANDS, HOLD_PIXELS, MaskRequest, ReadRequest
+from segcli.formats.interface import HOLD_PIXELS, MaskRequest, ReadRequest
 
 Stat = tuple[tuple[int, int, int], ...]
 
@@ -31,7 +31,7 @@ def bytes_ahead(case: Case, hold_pixels: int | None) -> int:
     if case.shape is None:
         return ASSUMED_BYTES
     pixels = math.prod(case.shape)
-    if hold_pixels is not None and pixels > hold_pixels and case.details.get(BANDS):
+    if hold_pixels is not None and pixels > hold_pixels and case.banded:
         return min(ASSUMED_BYTES, 4 * pixels)
     return 4 * pixels
 

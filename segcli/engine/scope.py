@@ -39,8 +39,6 @@ BODY_PARTS = {
     "ABDOMENPELVIS": ("ABDOMEN", "PELVIS"),
 }
 """Words of DICOM (PS3.16, annex L) that stand for several."""
-BODY_PART = "body_part"
-"""In the details of a DICOM case: the words its headers state. Never shown or stored."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,7 @@ def view_of_case(case: Case, stated: tuple[float, ...] | None) -> View | None:
         return None
     steps = case.spacing or stated or (None, None)
     between = steps[2] if len(steps) == 3 else None
-    return View((None, *case.shape[1:]), (between, *steps[:2]), case.orientation, body_parts_of(case))
-
-
-def body_parts_of(case: Case) -> tuple[str, ...]:
-    """The words that the headers of a DICOM case state."""
-    return tuple(str(word) for word in case.details.get(BODY_PART, ()))
+    return View((None, *case.shape[1:]), (between, *steps[:2]), case.orientation, case.body_parts)
 
 
 def case_out_of_scope(case: Case, card: ModelCard, stated: tuple[float, ...] | None) -> str | None:

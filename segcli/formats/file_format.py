@@ -33,12 +33,6 @@ from segcli.formats.walk import Found
 from segcli.geometry import difference
 from segcli.image import Image, LabelMap
 
-COMPANIONS = "files"
-"""In the details of a description: paths of further files of the image, relative to the header's folder."""
-
-_COUNT, _EACH = "channel_files", "channel_details"
-"""In a case's details: how many files are its channels, and the details of each for its format's reader."""
-
 _NUMBERED = re.compile(r"(?P<base>.+)_(?P<number>\d{4})(?P<suffix>(\.[^/]*)?)", re.DOTALL)
 
 
@@ -91,15 +85,15 @@ class FileFormat(Format):
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         """Intensities of the file, or of all channel files, stacked. Raises UnsupportedError where these differ."""
-        if _COUNT not in case.details:
+        if case.channel_files == 1:
             return self.codec().read(case, request, files)
         if request.channel is not None:
             raise UnsupportedError(
                 "--channel names a channel within a file, but this case has one file for each channel"
             )
         results = []
-        for index, path in enumerate(case.files[: case.details[_COUNT]]):  # data files beside headers stand behind
-            single = replace(case, files=(path,), details=case.details[_EACH][index])
+        for index, path in enumerate(case.files[: case.channel_files]):  # data files beside headers stand behind
+            single = replace(case, files=(path,), channel_files=1)
             wanted = None if request.channels is None else request.channels[index : index + 1]
             results.append(self.codec().read(single, replace(request, channels=wanted, hold_pixels=None), files))
         return _stacked(results)
@@ -138,9 +132,6 @@ class _Group:
             reason = "its data file is a link, or lies behind one (--follow-links follows it)"
             return self._left_out(source, request, "failed", reason, headers)  # the link itself is told by the walk
         first = described[0]
-        details = dict(first.details or {})
-        if len(described) > 1:
-            details = {_COUNT: len(described), _EACH: [dict(one.details or {}) for one in described]}
         # A mask is called as its file, or has a suffix appended.
         appended = source.mask_name(headers[0].name).removeprefix(headers[0].name)
         relative = self.stand_in.relative
@@ -155,7 +146,8 @@ class _Group:
             spacing=first.spacing,
             orientation=first.orientation,
             warnings=tuple(dict.fromkeys(text for one in described for text in one.warnings)),
-            details=details,
+            banded=first.banded and len(described) == 1,
+            channel_files=len(described),
             linked=any(member.file.linked for member in self.members) or any(path.is_symlink() for path in companions),
         )
 
@@ -164,8 +156,7 @@ class _Group:
         named: dict[Path, None] = {}
         for member in self.members:
             if isinstance(member.answer, Description):
-                details = member.answer.details or {}
-                named.update({member.file.path.parent / str(name): None for name in details.get(COMPANIONS, ())})
+                named.update({member.file.path.parent / name: None for name in member.answer.companions})
         return tuple(named)
 
     def _left_out(

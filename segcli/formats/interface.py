@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.case import Case, LeftOut
+from segcli.case import Case, Details, LeftOut
 from segcli.contract import ModelCard
 from segcli.errors import SegcliError, SkippedCase, UnreadableError, UnsupportedError
 from segcli.formats.decoding import MASK_PIXELS
@@ -121,8 +121,8 @@ class Description:
     """What the headers of one file say; see the fields of :class:`segcli.case.Case`.
 
     ``series``: key of the series that the file is a part of, for formats that have series. ``series_words``: number and
-    description of that series, where a person at a terminal is to see them. ``details``: the format's own notes, JSON
-    values only.
+    description of that series, where a person at a terminal is to see them. ``banded``
+    and ``details``: as of a case. ``companions``: paths of further files of the image, relative to its folder.
     """
 
     modality: str | None = None
@@ -132,7 +132,9 @@ class Description:
     warnings: tuple[str, ...] = ()
     series: str | None = None
     series_words: tuple[str, str] | None = None
-    details: Mapping[str, Json] | None = None
+    banded: bool = False
+    companions: tuple[str, ...] = ()
+    details: Details | None = None
 
 
 @dataclass(frozen=True)
@@ -176,10 +178,6 @@ class Grouped:
 
 HOLD_PIXELS = 2**26
 """A good ``hold_pixels``: up to here (8192 x 8192) an image in memory is no burden, and faster."""
-
-
-BANDS = "bands"
-"""In the details of a description: true if an image of more than ``hold_pixels`` will be read in bands."""
 
 
 class OpenBands(BandSource, Protocol):
@@ -252,6 +250,14 @@ class Format(ABC):
     @abstractmethod
     def describe(self, path: Path, keywords: Sequence[str] = ()) -> Description:
         """From headers alone. ``keywords``: of :meth:`keywords`."""
+
+    def details_of_file(self, value: Json) -> Details:
+        """Inverse of ``to_json`` of what :meth:`describe` gave as details."""
+        raise ValueError(f"descriptions of the format {self.name} have no details")
+
+    def details_of_case(self, value: Json) -> Details:
+        """Inverse of ``to_json`` of the details of a case."""
+        raise ValueError(f"cases of the format {self.name} have no details")
 
     @abstractmethod
     def group(self, files: Sequence[DescribedFile], request: GroupRequest) -> Grouped:

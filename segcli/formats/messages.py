@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segcli.errors import ERRORS, SegcliError, UnreadableError
 from segcli.formats.decoding import HUNGRY, OUT_OF_DESCRIPTORS, TOO_MANY_FILES
-from segcli.formats.interface import Description, OpenBands, ReadRequest
+from segcli.formats.interface import Description, Format, OpenBands, ReadRequest
 from segcli.formats.pixel_memory import PixelMemory
 from segcli.image import Geometry, Image, Json, LabelMap
 from segcli.regular_file import NotRegularError
@@ -50,11 +50,12 @@ def error_from_json(message: Json) -> SegcliError:
 
 def description_to_json(description: Description) -> Json:
     """For the reader process."""
-    return {item.name: getattr(description, item.name) for item in fields(Description)}
+    details = None if description.details is None else description.details.to_json()
+    return {item.name: getattr(description, item.name) for item in fields(Description)} | {"details": details}
 
 
-def description_from_json(message: Json) -> Description:
-    """Inverse of :func:`description_to_json`."""
+def description_from_json(message: Json, source: Format) -> Description:
+    """Inverse of :func:`description_to_json`; ``source``: the file's format."""
     shape, spacing, words = message["shape"], message["spacing"], message["series_words"]
     return Description(
         modality=message["modality"],
@@ -64,7 +65,9 @@ def description_from_json(message: Json) -> Description:
         warnings=tuple(message["warnings"]),
         series=message["series"],
         series_words=None if words is None else (str(words[0]), str(words[1])),
-        details=message["details"],
+        banded=bool(message["banded"]),
+        companions=tuple(message["companions"]),
+        details=None if message["details"] is None else source.details_of_file(message["details"]),
     )
 
 

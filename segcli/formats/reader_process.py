@@ -77,7 +77,7 @@ class _Service:
         source = load_format(name, self._formats)
         memory_limit.begin(_stored([path]))
         file = wire.plain(messages.description_to_json(source.describe(path, keywords)))
-        messages.description_from_json(file)  # what makes no sense must fail here, where it fails one file
+        messages.description_from_json(file, source)  # what makes no sense must fail here, where it fails one file
         return {"file": file}
 
     def _read(self, request: Json) -> None:
@@ -85,8 +85,8 @@ class _Service:
 
         def decode() -> tuple[tuple[Image, ...], Json]:
             start = time.monotonic()
-            case = Case.from_json(request["case"])
-            source = load_format(case.format, self._formats)
+            source = load_format(request["case"]["format"], self._formats)
+            case = Case.from_json(request["case"], source.details_of_case)
             memory_limit.begin(_stored(case.files))
             files = InputFiles(case.files, follow_links=case.linked)
             result = source.read(case, messages.request_from_json(request["request"]), files)

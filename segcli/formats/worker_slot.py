@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 from segcli.errors import SegcliError, UnreadableError, UsageError
 from segcli.formats import messages
-from segcli.formats.interface import Description
+from segcli.formats.interface import Description, Format
 from segcli.formats.reader_client import ReaderClient, ReaderLate, ReaderLost, late
+from segcli.formats.table import load_format
 from segcli.image import Json
 
 DESCRIBE_LIMIT = 60.0
@@ -78,13 +79,14 @@ class WorkerSlot:
 
     def describe(self, request: Json, paths: Sequence[Path]) -> list[Described]:
         """What the files say, in order; a file on which the reader died has that as its error, the others go on."""
+        source = load_format(request["format"], self._formats)
         found: list[Described] = []
         while len(found) < len(paths):
             client = self.client()
             try:
                 client.send({**request, "paths": [str(path) for path in paths[len(found) :]]})
                 while len(found) < len(paths):
-                    found.append(_description(client.receive(DESCRIBE_LIMIT)))
+                    found.append(_description(client.receive(DESCRIBE_LIMIT), source))
             except ReaderLost:
                 self.empty()
                 found.append(client.loss())
@@ -96,7 +98,7 @@ class WorkerSlot:
         return found
 
 
-def _description(answer: Json) -> Described:
+def _description(answer: Json, source: Format) -> Described:
     if "error" in answer:
         return messages.error_from_json(answer)
-    return messages.description_from_json(answer["file"])
+    return messages.description_from_json(answer["file"], source)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.case import Case
+from segcli.formats.dicom.records import dicom_case
 from segcli.formats.mask_files import MaskFile
 from segcli.formats.readers import Readers
 from segcli.image import LabelMap
@@ -38,13 +39,12 @@ def source_uids(mask: MaskFile, readers: Readers) -> list[str]:
 
 def instance_uids(case: Case) -> list[str]:
     """SOP instance UIDs of the files of a DICOM case."""
-    return [str(instance[1]) for instance in case.details["instances"]]
+    return [instance.instance_uid for instance in dicom_case(case).instances]
 
 
 def slices_of(case: Case) -> list[Source]:
     """The slices of a DICOM case, in their order."""
-    uids = instance_uids(case)
-    return [(uids[file], int(number)) for file, number in case.details["slices"]]
+    return dicom_case(case).sources
 
 
 def laid_out(mask: LabelMap, places: Mapping[Source, int], slices: int) -> NDArray[Any]:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.engine.scope import body_parts_of
 from segcli.errors import SegcliError, UsageError
 from segcli.formats.interface import ReadRequest
 from segcli.formats.readers import Delivery, Readers
@@ -77,7 +76,7 @@ def read_examples(
                 parts,
                 labels,
                 pair.case.modality,
-                body_parts_of(pair.case),
+                pair.case.body_parts,
                 tuple(dict.fromkeys((*pair.case.warnings, *delivery.warnings))),
             )
         )

@@ -17,7 +17,6 @@ from segcli.case import Case
 from segcli.engine.segmenter import Segmenter
 from segcli.engine.work import Work
 from segcli.errors import CaseError
-from segcli.formats.interface import BANDS
 from segcli.formats.readers import Readers
 from segcli.formats.tiff import FORMAT
 
@@ -83,7 +82,7 @@ def test_damage_that_comes_of_a_change_is_called_a_change(
 
 
 def case(shape: tuple[int, int, int] | None, banded: bool) -> Case:
-    return Case("0" * 12, "tiff", "a", PurePosixPath("a"), (), shape=shape, details={BANDS: banded})
+    return Case("0" * 12, "tiff", "a", PurePosixPath("a"), (), shape=shape, banded=banded)
 
 
 @pytest.mark.parametrize(
@@ -140,4 +139,4 @@ def test_the_headers_say_what_will_be_read_in_bands(options: dict[str, Any], ban
     dtype = options.pop("dtype", np.uint8)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((5000, 5000), dtype), compression="zlib", **options)
-    assert (FORMAT.describe(path).details or {})[BANDS] is banded
+    assert FORMAT.describe(path).banded is banded

@@ -27,8 +27,10 @@ from segcli.formats.interface import (
     ReadRequest,
     ReadResult,
 )
+from segcli.formats.messages import description_from_json, description_to_json
 from segcli.formats.table import HEAD
 from segcli.formats.walk import walk
+from segcli.formats.wire import plain
 from segcli.image import Image, LabelMap
 from segcli.settings import PredictSettings
 
@@ -49,9 +51,14 @@ def mask_of(image: Image) -> LabelMap:
 
 
 def described(source: Format, folder: Path) -> list[DescribedFile]:
-    """All files of the folder."""
-    keywords = source.keywords(ElementRequest())
-    return [DescribedFile(file, source.describe(file.path, keywords)) for file in walk([folder]).files]
+    """All files of the folder, as the main process gets them from a reader process."""
+    found = []
+    for file in walk([folder]).files:
+        description = source.describe(file.path, source.keywords(ElementRequest()))
+        arrived = description_from_json(plain(description_to_json(description)), source)
+        assert arrived == description
+        found.append(DescribedFile(file, arrived))
+    return found
 
 
 def read(source: Format, folder: Path, request: ReadRequest = GREY) -> tuple[Case, ReadResult]:
@@ -59,7 +66,7 @@ def read(source: Format, folder: Path, request: ReadRequest = GREY) -> tuple[Cas
     grouped = source.group(described(source, folder), GroupRequest(b"key"))
     assert not grouped.left_out
     (case,) = grouped.cases
-    copy = Case.from_json(case.to_json())  # as a reader process gets it
+    copy = Case.from_json(plain(case.to_json()), source.details_of_case)  # as a reader process gets it
     return case, source.read(copy, request, InputFiles(copy.files))
 
 

@@ -7,18 +7,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 import numpy as np
 
-from segcli.case import Case
+from segcli.case import Case, Details
 from segcli.errors import SkippedCase, UnsupportedError
 from segcli.formats.decoding import check_pixels
 from segcli.formats.file_format import Codec, FileFormat
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.readers import Described
-from segcli.image import Geometry, Image, LabelMap
+from segcli.image import Geometry, Image, Json, LabelMap
 
 FORMATS = {"fake": "fake_format:FORMAT"}
 NAME = "DOE^JANE"
@@ -80,14 +81,20 @@ class FakeBands:
         pass
 
 
+@dataclass(frozen=True)
+class Size(Details):
+    size: int
+
+    def to_json(self) -> Json:
+        return {"size": self.size}
+
+
 class FakeCodec:
     def describe(self, path: Path) -> Description:
         act(path)
         if path.read_text() == "nonsense":
             return Description(shape=(3, 41, "{}"))
-        return Description(
-            modality="MR", shape=(3, 41, 17), spacing=(0.1, 1 / 3), details={"size": path.stat().st_size}
-        )
+        return Description(modality="MR", shape=(3, 41, 17), spacing=(0.1, 1 / 3), details=Size(path.stat().st_size))
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
         act(case.files[0])
@@ -119,6 +126,9 @@ class FakeFormat(FileFormat):
 
     def mask_name(self, name: str) -> str:
         return name + ".mask"
+
+    def details_of_file(self, value: Json) -> Details:
+        return Size(**value)
 
     def codec(self) -> Codec:
         return FakeCodec()

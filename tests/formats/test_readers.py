@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
-from fake_format import FORMATS, NAME, case, files, known_pixels, texts
+from fake_format import FORMATS, NAME, Size, case, files, known_pixels, texts
 
 from segcli.case import Case
 from segcli.errors import SkippedCase, UnreadableError, UnsupportedError
@@ -20,7 +20,7 @@ from segcli.image import Geometry
 def test_a_description_arrives_as_it_was_made(readers: Readers, tmp_path: Path) -> None:
     paths = files(tmp_path, "ok")
     [(path, answer)] = readers.describe("fake", paths)
-    expected = Description(modality="MR", shape=(3, 41, 17), spacing=(0.1, 1 / 3), details={"size": 2})
+    expected = Description(modality="MR", shape=(3, 41, 17), spacing=(0.1, 1 / 3), details=Size(2))
     assert (path, answer) == (paths[0], expected)
 
 
@@ -95,9 +95,7 @@ def test_many_descriptions_come_in_order_from_several_readers(tmp_path: Path) ->
 
 def test_channel_files_are_stacked_in_order(readers: Readers, tmp_path: Path) -> None:
     paths = files(tmp_path, "ok one channel", "ok one channel")
-    both = Case(
-        "0", "fake", "a", PurePosixPath("a"), tuple(paths), details={"channel_files": 2, "channel_details": [{}, {}]}
-    )
+    both = Case("0", "fake", "a", PurePosixPath("a"), tuple(paths), channel_files=2)
     delivery = readers.submit_read(both, ReadRequest(channels=("T1", "T2"))).result(20)
     first = delivery.parts[0].pixels
     assert first.shape == (3, 2, 41, 17)

@@ -194,7 +194,7 @@ def test_nrrd_headers_mean_what_simpleitk_takes_them_for(
 def test_data_in_a_file_beside_the_header(format_: Any, suffix: str, data: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     sitk.WriteImage(placed(VALUES), str(path))
-    assert format_.describe(path).details == {"files": [f"a{data}"]}
+    assert format_.describe(path).companions == (f"a{data}",)
     case = case_of(format_, path, tmp_path / f"a{data}")
     assert str(case.output) == f"a{suffix}{'.mha' if format_ is MHA else '.nrrd'}"
     files = InputFiles(case.files)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from segcli.case import Case
-from segcli.formats.dicom.records import Instance
+from segcli.formats.dicom.records import DicomCase, SourceInstance, SourceSlice
 from segcli.formats.dicom.split import Frame, Stack
 from segcli.formats.dicom.stack import StackShape, normal_of, shape_of
 from segcli.formats.dicom.uids import case_id
-from segcli.image import Geometry, Json
+from segcli.image import Geometry
 
 _INTEGER_TYPES = ("uint8", "int16", "uint16", "int32", "uint32", "int64")
 
@@ -24,7 +24,7 @@ def case_of(
     remarks: tuple[str, ...] = (),
     spacing_given: bool = False,
 ) -> Case:
-    """The case of a stack; its ``details`` hold what the reader and the writer need, in slice order.
+    """The case of a stack; its details hold what the reader and the writer need, in slice order.
 
     ``remarks``: what is to be told about the whole series. ``spacing_given``: by the user, so that none is missed.
     """
@@ -37,24 +37,20 @@ def case_of(
     thickness, note = _thickness(stack, shape)
     missed = geometry.spacing is None and not spacing_given
     warnings = (*shape.warnings, *_remarks(stack, geometry, note, missed), *remarks)
-    numbers = {path: index for index, path in enumerate(files)}
-    instances = {frame.path: frame.instance for frame in stack.frames}
-    details: dict[str, Json] = {
-        "slices": [[numbers[frame.path], frame.number] for frame in stack.frames],
-        "instances": [_reference(instances[path]) for path in files],
-        "series": instance.series_uid,
-        "frame_of_reference": instance.frame_of_reference_uid,
-        "geometry": geometry.to_json(),
-        "step": shape.normal_step,
-        "thickness": thickness,
-        "rows": instance.rows,
-        "columns": instance.columns,
-        "dtype": _intensity_type(stack),
-        "rescale": [_rescale(frame) for frame in stack.frames],
-        "body_part": sorted({frame.instance.body_part for frame in stack.frames} - {""}),
-        "irregular": list(shape.warnings),
-        "unsure": [text for text in warnings if "spacing" in text or "position" in text],
-    }
+    details = DicomCase(
+        series_uid=instance.series_uid,
+        frame_of_reference_uid=instance.frame_of_reference_uid,
+        rows=instance.rows,
+        columns=instance.columns,
+        geometry=geometry,
+        slice_step=shape.normal_step,
+        slice_thickness=thickness,
+        intensity_type=_intensity_type(stack),
+        instances=_instances(stack),
+        slices=_slices(stack, files),
+        irregular=shape.warnings,
+        unsure=tuple(text for text in warnings if "spacing" in text or "position" in text),
+    )
     spacing = geometry.spacing
     return Case(
         id=identifier,
@@ -68,12 +64,23 @@ def case_of(
         orientation=geometry.orientation,
         transfer_syntax="\\".join(sorted({frame.instance.transfer_syntax_uid for frame in stack.frames})),
         warnings=warnings,
+        body_parts=tuple(sorted({frame.instance.body_part for frame in stack.frames} - {""})),
         details=details,
     )
 
 
-def _reference(instance: Instance) -> Json:
-    return [instance.sop_class_uid, instance.instance_uid, instance.frames, instance.transfer_syntax_uid]
+def _instances(stack: Stack) -> tuple[SourceInstance, ...]:
+    """One per file, in the order in which the slices first need it."""
+    instances = {frame.path: frame.instance for frame in stack.frames}
+    return tuple(
+        SourceInstance(one.sop_class_uid, one.instance_uid, one.frames, one.transfer_syntax_uid)
+        for one in instances.values()
+    )
+
+
+def _slices(stack: Stack, files: Sequence[Path]) -> tuple[SourceSlice, ...]:
+    numbers = {path: index for index, path in enumerate(files)}
+    return tuple(SourceSlice(numbers[frame.path], frame.number, *_rescale(frame)) for frame in stack.frames)
 
 
 def _common_folder(files: list[PurePosixPath]) -> PurePosixPath:

@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from segcli.case import Case
+from segcli.formats.dicom.records import dicom_case
 from segcli.regular_file import open_regular
 
 _REPLACES = re.compile(r"Replaces SEG [0-9.]+, made from \d+ of \d+ images\.")
@@ -26,7 +27,7 @@ def replaced(earlier: Path, case: Case) -> str | None:
             used, uid, comments = _instances(seg), str(seg.SOPInstanceUID), str(seg.get("ImageComments", ""))
     except Exception:  # noqa: BLE001 - pydicom raises many kinds on a damaged file, which is replaced or refused later
         return None
-    there = {instance[1] for instance in case.details["instances"]}
+    there = {instance.instance_uid for instance in dicom_case(case).instances}
     if used == there:
         passed_on = _REPLACES.search(comments)
         return None if passed_on is None else passed_on[0]

@@ -14,6 +14,7 @@ from segcli.case import Case, LeftOut
 from segcli.errors import SkippedCase
 from segcli.formats.decoding import MASK_PIXELS
 from segcli.formats.dicom import recognise
+from segcli.formats.dicom.records import DicomCase, Instance, instance_of
 from segcli.formats.interface import (
     DescribedFile,
     Description,
@@ -26,7 +27,7 @@ from segcli.formats.interface import (
     ReadRequest,
     ReadResult,
 )
-from segcli.image import LabelMap
+from segcli.image import Json, LabelMap
 
 _SERIES_WORDS = ("SeriesNumber", "SeriesDescription")
 
@@ -63,26 +64,33 @@ class DicomFormat(Format):
         if set(_SERIES_WORDS) <= set(keywords):
             number, description = (next(iter(instance.selected[word]), "") for word in _SERIES_WORDS)
             words = (number, description)
-        return Description(series=instance.series_uid, series_words=words, details=instance.to_json())
+        return Description(series=instance.series_uid, series_words=words, details=instance)
+
+    def details_of_file(self, value: Json) -> Instance:
+        """Of an instance."""
+        return Instance.from_json(value)
+
+    def details_of_case(self, value: Json) -> DicomCase:
+        """Of a case."""
+        return DicomCase.from_json(value)
 
     def group(self, files: Sequence[DescribedFile], request: GroupRequest) -> Grouped:
         """Series, or parts of one, as cases."""
         from segcli.formats.dicom.grouping import GroupRequest as InstanceRequest
         from segcli.formats.dicom.grouping import group
-        from segcli.formats.dicom.records import Instance
 
         by_path = {entry.file.path: entry.file for entry in files}
         left_out: list[LeftOut] = []
-        records = []
+        described = []
         for path, answer in ((entry.file.path, entry.answer) for entry in files):
             if isinstance(answer, Description):
-                records.append((path, Instance.from_json(answer.details)))
+                described.append((path, instance_of(answer.details)))
                 continue
             status: Literal["skipped", "failed"] = "skipped" if isinstance(answer, SkippedCase) else "failed"
             name, identifier = str(by_path[path].relative), by_path[path].id(request.key)
             left_out.append(LeftOut(name, identifier, status, str(answer), (path,), self.name))
         instances = InstanceRequest(lambda path: by_path[path].relative, request.select, request.spacing_given)
-        cases, more = group(records, instances)
+        cases, more = group(described, instances)
         linked = [replace(case, linked=any(by_path[path].linked for path in case.files)) for case in cases]
         return Grouped(linked, left_out + more)
 

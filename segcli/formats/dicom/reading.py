@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import SegcliError, UnreadableError, UnsupportedError
-from segcli.formats import memory_limit
+from segcli.formats.decoding import check_pixels
 from segcli.formats.dicom import intensity, kinds, values
 from segcli.formats.dicom.assembly import Assembly
 from segcli.formats.dicom.damage import unlike_neighbours
@@ -20,11 +20,12 @@ from segcli.formats.dicom.decode import FrameReader, frame_reader
 from segcli.formats.dicom.layout import Layout, layout_of
 from segcli.formats.dicom.parallel import Workers
 from segcli.formats.dicom.quiet import quiet
+from segcli.formats.dicom.records import DicomCase, SourceInstance, dicom_case
 from segcli.formats.dicom.space import NO_SPACING, is_in_space
 from segcli.formats.interface import InputFiles, ReadRequest, ReadResult
 from segcli.formats.limits import check_slices
 from segcli.formats.pixels import RGB, hide_non_finite, reconcile
-from segcli.image import Geometry, Image
+from segcli.image import Image
 
 _KEYWORDS = (
     *("SpecificCharacterSet", "SOPInstanceUID", "Modality", "SamplesPerPixel", "PhotometricInterpretation"),
@@ -51,14 +52,13 @@ def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
     Integers stay exact where the rescale is a whole shift; else float32. Raises UnsupportedError where the request
     forbids what the stack is (gaps, 3-D), UnreadableError where a file is damaged or no longer what was scanned.
     """
-    _check_policy(case, request)
-    slices, rows, columns = len(case.details["slices"]), case.details["rows"], case.details["columns"]
-    frames = sum(frames for *_, frames, _ in case.details["instances"])  # of other cases too: all are work
+    details = dicom_case(case)
+    _check_policy(case, details, request)
+    slices, rows, columns = details.shape
+    frames = sum(instance.frames for instance in details.instances)  # of other cases too: all are work
     check_slices(frames, sum(path.stat().st_size for path in case.files), request.max_pixels)
-    if slices * rows * columns > request.max_pixels:
-        raise UnsupportedError(f"{slices} x {rows} x {columns} pixels are more than --max-pixels {request.max_pixels}")
-    memory_limit.allow_pixels(slices * rows * columns, 1, 4)
-    stack = _Stack(case)
+    check_pixels(slices * rows * columns, 1, request.max_pixels)
+    stack = _Stack(details)
     with quiet() as notes, Workers() as workers:
         for index, path in enumerate(case.files):
             stack.take_file(index, files.read(path), workers)
@@ -69,16 +69,17 @@ def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:
     names = RGB if pixels.shape[1] == 3 else ("grey",)
     image = Image(
         pixels=reconcile(pixels, names, request),
-        geometry=Geometry.from_json(case.details["geometry"]),
+        geometry=details.geometry,
         valid=valid,
     )
     notes = [f"odd header value: {note}" for note in notes]
-    return ReadResult((image,), (*notes, *warnings, *_looks(case, pixels)))
+    return ReadResult((image,), (*notes, *warnings, *_looks(details, pixels)))
 
 
-def _looks(case: Case, pixels: NDArray[Any]) -> list[str]:
+def _looks(details: DicomCase, pixels: NDArray[Any]) -> list[str]:
     """What is to be told of slices that may be damaged: only compressed data can be without an error."""
-    if case.details["geometry"]["positions"] is None or not _is_compressed(case):
+    compressed = any(instance.transfer_syntax_uid not in kinds.NATIVE for instance in details.instances)
+    if details.geometry.positions is None or not compressed:
         return []
     odd = unlike_neighbours(pixels)
     if not odd:
@@ -87,19 +88,15 @@ def _looks(case: Case, pixels: NDArray[Any]) -> list[str]:
     return [f"slice(s) {places} differ from both neighbours as damaged data would: look at them"]
 
 
-def _is_compressed(case: Case) -> bool:
-    return any(syntax not in kinds.NATIVE for *_, syntax in case.details["instances"])
-
-
-def _check_policy(case: Case, request: ReadRequest) -> None:
-    irregular: list[str] = case.details["irregular"]
+def _check_policy(case: Case, details: DicomCase, request: ReadRequest) -> None:
+    irregular, unsure = details.irregular, details.unsure
     if irregular and (request.gaps == "error" or request.strict):
         raise UnsupportedError(f"{irregular[0]} (refused by {'--strict' if request.strict else '--gaps error'})")
-    if request.strict and case.details["unsure"]:
-        raise UnsupportedError(f"{case.details['unsure'][0]} (refused by --strict)")
-    if is_in_space(case) and case.details["geometry"]["spacing"] is None and request.spacing is None:
+    if request.strict and unsure:
+        raise UnsupportedError(f"{unsure[0]} (refused by --strict)")
+    if is_in_space(case) and details.geometry.spacing is None and request.spacing is None:
         raise UnsupportedError(NO_SPACING)
-    if request.spatial_dims == 3 and case.details["geometry"]["positions"] is None:
+    if request.spatial_dims == 3 and details.geometry.positions is None:
         raise UnsupportedError("images without position are no volume: a 3-D model cannot take them; use a 2-D model")
     if request.spatial_dims == 3 and irregular:
         raise UnsupportedError(f"{irregular[0]}: a 3-D model needs a straight stack of even slices; use a 2-D model")
@@ -108,44 +105,43 @@ def _check_policy(case: Case, request: ReadRequest) -> None:
 class _Stack:
     """Files of a case → slices in their places."""
 
-    def __init__(self, case: Case) -> None:
-        self._details = case.details
-        self._files = len(case.files)
-        self._assembly = Assembly(len(case.details["slices"]), case.details["dtype"])
-        self._slices: dict[int, list[tuple[int, int]]] = {}
-        for place, (file, number) in enumerate(case.details["slices"]):
-            self._slices.setdefault(file, []).append((place, number))
+    def __init__(self, details: DicomCase) -> None:
+        self._details = details
+        self._assembly = Assembly(len(details.slices), details.intensity_type)
+        self._places: dict[int, list[int]] = {}
+        for place, source in enumerate(details.slices):
+            self._places.setdefault(source.file, []).append(place)
 
     def result(self) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         return self._assembly.result()
 
     def take_file(self, index: int, data: bytes, workers: Workers) -> None:
         """Native files at once, for a thread would only add to it; compressed ones by the workers."""
-        frames, syntax = self._details["instances"][index][2:]
-        if syntax in _QUICK:
+        instance = self._details.instances[index]
+        if instance.transfer_syntax_uid in _QUICK:
             self._open(index, data, None)
-        elif frames == 1:
+        elif instance.frames == 1:
             workers.submit(self._open, index, data, None)
         else:
             self._open(index, data, workers)
 
     def _open(self, index: int, data: bytes, workers: Workers | None) -> None:
         with self._telling(index):
-            _, instance, frames, _ = self._details["instances"][index]
-            rows, columns = self._details["rows"], self._details["columns"]
-            opened = open_whole(data, HEADER_LIMIT + rows * columns * frames * _BYTES_A_PIXEL, TAGS)
-            layout = self._checked_layout(opened, instance, frames)
+            instance = self._details.instances[index]
+            pixels = self._details.rows * self._details.columns * instance.frames
+            opened = open_whole(data, HEADER_LIMIT + pixels * _BYTES_A_PIXEL, TAGS)
+            layout = self._checked_layout(opened, instance)
             read_frame = frame_reader(opened, layout)
-        for place, number in self._slices[index]:
-            frame = max(0, number - 1)
+        for place in self._places[index]:
             if workers is None:
-                self._take_frame(place, frame, read_frame, opened, layout)
+                self._take_frame(place, read_frame, opened, layout)
             else:
-                workers.submit(self._take_frame, place, frame, read_frame, opened, layout)
+                workers.submit(self._take_frame, place, read_frame, opened, layout)
 
-    def _take_frame(self, place: int, frame: int, read: FrameReader, opened: Opened, layout: Layout) -> None:
-        with self._telling(self._details["slices"][place][0], place):
-            stored, ybr = read(frame)
+    def _take_frame(self, place: int, read: FrameReader, opened: Opened, layout: Layout) -> None:
+        source = self._details.slices[place]
+        with self._telling(source.file, place):
+            stored, ybr = read(max(0, source.frame - 1))
             if layout.colour:
                 self._assembly.put(place, intensity.to_rgb(stored, ybr, opened.data_set, layout))
                 return
@@ -162,21 +158,22 @@ class _Stack:
             mapped = intensity.through_modality_lut(stored, table, opened.syntax != kinds.EXPLICIT_BIG)
             self._assembly.put(place, mapped[np.newaxis])
             return
-        slope, intercept = self._details["rescale"][place]
-        dtype = np.dtype(self._details["dtype"] or np.float32)
+        source = self._details.slices[place]
+        dtype = np.dtype(self._details.intensity_type or np.float32)
         if dtype.kind in "iu":
-            self._assembly.put_whole(place, stored, int(intercept))
+            self._assembly.put_whole(place, stored, int(source.intercept))
         else:
-            self._assembly.put(place, intensity.rescaled(stored, slope, intercept, dtype)[np.newaxis])
+            rescaled = intensity.rescaled(stored, source.slope, source.intercept, dtype)
+            self._assembly.put(place, rescaled[np.newaxis])
 
-    def _checked_layout(self, opened: Opened, instance: str, frames: int) -> Layout:
+    def _checked_layout(self, opened: Opened, instance: SourceInstance) -> Layout:
         if opened.pixels is None:
             # pydicom gives up all elements where compressed pixels do not end
-            same = values.text(opened.data_set, "SOPInstanceUID") in (instance, None)
+            same = values.text(opened.data_set, "SOPInstanceUID") in (instance.instance_uid, None)
             raise UnreadableError("the file ends inside its pixel data: it was cut short" if same else _CHANGED)
         layout = layout_of(opened.data_set, opened.pixels)
         found = (values.text(opened.data_set, "SOPInstanceUID"), layout.rows, layout.columns, layout.frames)
-        if found != (instance, self._details["rows"], self._details["columns"], frames):
+        if found != (instance.instance_uid, self._details.rows, self._details.columns, instance.frames):
             raise UnreadableError(_CHANGED)
         return layout
 
@@ -186,9 +183,11 @@ class _Stack:
         try:
             yield
         except UnreadableError as error:
-            where = "" if place is None else f"slice {place + 1} of {len(self._details['slices'])}: "
+            where = "" if place is None else f"slice {place + 1} of {len(self._details.slices)}: "
             raise UnreadableError(f"{where}{error}") from None
         except (SegcliError, OSError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - any library error on damaged bytes
-            raise UnreadableError(f"file {index + 1} of {self._files} is damaged ({type(error).__name__})") from None
+            raise UnreadableError(
+                f"file {index + 1} of {len(self._details.instances)} is damaged ({type(error).__name__})"
+            ) from None

@@ -1,15 +1,16 @@
-"""What the headers of DICOM files say, as the scan, the reader and the writer hold it. Imports no pydicom.
+"""What the headers of DICOM files say, as scan, reader and writer hold it. Imports no pydicom.
 
-Records cross from a reader process as JSON; unknown or missing fields are an error there.
+Records cross between processes as JSON; unknown or missing fields are an error there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from segcli.image import Json, Vector
+from segcli.case import Case, Details, exact_fields
+from segcli.image import Geometry, Json, Vector
 
 Cosines: TypeAlias = tuple[float, float, float, float, float, float]
 """Direction of the rows, then of the columns (Image Orientation Patient)."""
@@ -61,7 +62,7 @@ _PLANE_FIELDS = tuple(item.name for item in fields(Plane))
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Details):
     """What grouping must know of one file.
 
     ``modality``: a defined term, or ``?`` for any other word. ``patient``: ID and its issuer. ``image_type``: values
@@ -113,12 +114,96 @@ class Instance:
     @staticmethod
     def from_json(value: Json) -> Instance:
         """Inverse of :meth:`to_json`."""
-        if value.keys() != _ALL_INSTANCE_FIELDS:
-            raise ValueError("a record of an instance with other fields")
-        planes = tuple(Plane.from_json(plane) for plane in value["planes"])
-        selected = {keyword: tuple(found) for keyword, found in value["selected"].items()}
-        return Instance(**{**value, "planes": planes, "selected": selected, "notes": tuple(value["notes"])})
+        stated = exact_fields(value, _INSTANCE_FIELDS)
+        planes = tuple(Plane.from_json(plane) for plane in stated["planes"])
+        selected = {keyword: tuple(found) for keyword, found in stated["selected"].items()}
+        return Instance(**{**stated, "planes": planes, "selected": selected, "notes": tuple(stated["notes"])})
 
 
 _INSTANCE_FIELDS = tuple(item.name for item in fields(Instance))
-_ALL_INSTANCE_FIELDS = frozenset(_INSTANCE_FIELDS)
+
+
+class SourceInstance(NamedTuple):
+    """A file of a case: what its mask must say of it, and what is expected when it is read. ``frames``: in the file."""
+
+    sop_class_uid: str
+    instance_uid: str
+    frames: int
+    transfer_syntax_uid: str
+
+
+class SourceSlice(NamedTuple):
+    """Where the pixels of a slice are and how they are rescaled.
+
+    ``file``: number of the file in the case, from 0. ``frame``: number in that file, from 1; 0 for its only frame.
+    """
+
+    file: int
+    frame: int
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, slots=True)
+class DicomCase(Details):
+    """What the reader and the writer must know of a DICOM case.
+
+    ``geometry``: of the slices in their order. ``slice_step``: mm between slices along their normal, also of a sheared
+    stack; None if they are unevenly spaced. ``slice_thickness``: mm, what the SEG gives. ``intensity_type``: NumPy type
+    that holds every intensity, None if only the pixels tell. ``instances``: one per file of the case. ``irregular``:
+    what keeps the stack from being a straight, even box. ``unsure``: what ``--strict`` refuses.
+    """
+
+    series_uid: str
+    frame_of_reference_uid: str | None
+    rows: int
+    columns: int
+    geometry: Geometry
+    slice_step: float | None
+    slice_thickness: float | None
+    intensity_type: str | None
+    instances: tuple[SourceInstance, ...]
+    slices: tuple[SourceSlice, ...]
+    irregular: tuple[str, ...]
+    unsure: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of slices, rows, columns."""
+        return len(self.slices), self.rows, self.columns
+
+    @property
+    def sources(self) -> list[tuple[str, int]]:
+        """SOP instance UID and frame number of each slice."""
+        return [(self.instances[source.file].instance_uid, source.frame) for source in self.slices]
+
+    def to_json(self) -> Json:
+        """The fields by name."""
+        return {name: getattr(self, name) for name in _CASE_FIELDS} | {"geometry": self.geometry.to_json()}
+
+    @staticmethod
+    def from_json(value: Json) -> DicomCase:
+        """Inverse of :meth:`to_json`."""
+        stated = exact_fields(value, _CASE_FIELDS)
+        stated["geometry"] = Geometry.from_json(stated["geometry"])
+        stated["instances"] = tuple(SourceInstance(*instance) for instance in stated["instances"])
+        stated["slices"] = tuple(SourceSlice(*source) for source in stated["slices"])
+        stated["irregular"], stated["unsure"] = tuple(stated["irregular"]), tuple(stated["unsure"])
+        return DicomCase(**stated)
+
+
+_CASE_FIELDS = tuple(item.name for item in fields(DicomCase))
+
+
+def instance_of(details: Details | None) -> Instance:
+    """The details of a description whose format is DICOM."""
+    if not isinstance(details, Instance):
+        raise TypeError("the description of a file that is no DICOM")
+    return details
+
+
+def dicom_case(case: Case) -> DicomCase:
+    """The details of a case whose format is DICOM."""
+    if not isinstance(case.details, DicomCase):
+        raise TypeError(f"case {case.id} is no DICOM case")
+    return case.details

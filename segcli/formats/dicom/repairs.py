@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from segcli.case import Case
+from segcli.formats.dicom.records import dicom_case
 from segcli.formats.dicom.stand_ins import slice_of
 
 _FRAME_CONTENT, _TEMPORAL_INDEX = 0x00209111, 0x00209128
@@ -26,11 +27,12 @@ def set_slice_spacing(seg: Dataset, case: Case) -> None:
     highdicom measures tilted stacks along their slant or not at all, and gives a single slice a spacing.
     """
     measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    if case.details["step"] is None:
+    step = dicom_case(case).slice_step
+    if step is None:
         if "SpacingBetweenSlices" in measures:
             del measures.SpacingBetweenSlices
     else:
-        measures.SpacingBetweenSlices = f"{case.details['step']:.10g}"
+        measures.SpacingBetweenSlices = f"{step:.10g}"
 
 
 def remove_space(seg: Dataset, case: Case) -> None:
@@ -44,7 +46,7 @@ def remove_space(seg: Dataset, case: Case) -> None:
             delattr(seg, keyword)
     shared = seg.SharedFunctionalGroupsSequence[0]
     del shared.PlaneOrientationSequence, shared.PixelMeasuresSequence
-    several = len(case.details["slices"]) > 1 or len(seg.DimensionIndexSequence) == 1
+    several = len(dicom_case(case).slices) > 1 or len(seg.DimensionIndexSequence) == 1
     spatial = seg.DimensionIndexSequence[-1]
     if several:
         spatial.DimensionIndexPointer, spatial.FunctionalGroupPointer = _TEMPORAL_INDEX, _FRAME_CONTENT

@@ -21,12 +21,13 @@ from segcli.errors import CaseError, UnreadableError, UnsupportedError
 from segcli.formats.decoding import MASK_PIXELS, check_mask
 from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.quiet import quiet
+from segcli.formats.dicom.records import Cosines, dicom_case
 from segcli.formats.dicom.seg_writer import segment_numbers, to_segments
 from segcli.formats.dicom.space import has_planes
 from segcli.formats.dicom.stack import along_normal
 from segcli.formats.dicom.terms import label_value
 from segcli.formats.interface import MaskRequest
-from segcli.image import Geometry, Json, LabelMap
+from segcli.image import Geometry, LabelMap
 from segcli.regular_file import open_regular
 from segcli.settings import PredictSettings
 
@@ -77,10 +78,7 @@ def verify(path: Path, case: Case, masks: Sequence[LabelMap], request: MaskReque
     expected = to_segments(masks, case, numbers)
     with quiet():
         seg, frames = _frames(path)
-    details = case.details
-    keys: dict[Slice, int] = {
-        (details["instances"][file][1], number): index for index, (file, number) in enumerate(details["slices"])
-    }
+    keys: dict[Slice, int] = {source: index for index, source in enumerate(dicom_case(case).sources)}
     found = np.zeros_like(expected)
     for frame in frames:
         index = keys.get(frame.source)
@@ -95,10 +93,10 @@ def verify(path: Path, case: Case, masks: Sequence[LabelMap], request: MaskReque
 
 
 def _same_place(position: tuple[float, float, float] | None, case: Case, index: int, settings: PredictSettings) -> bool:
-    if not has_planes(case, settings):
-        return position is None
-    true = case.details["geometry"]["positions"][index]
-    return position is not None and bool(np.abs(np.subtract(position, true)).max() < 0.01)
+    true = dicom_case(case).geometry.positions if has_planes(case, settings) else None
+    if position is None or true is None:
+        return position is None and true is None
+    return bool(np.abs(np.subtract(position, true[index])).max() < 0.01)
 
 
 def _frames(path: Path, max_pixels: int | None = None) -> tuple[Dataset, list[_Frame]]:
@@ -153,12 +151,13 @@ def _frame(seg: Dataset, own: Dataset, pixels: NDArray[Any]) -> _Frame:
     )
 
 
-def _orientation(seg: Dataset) -> list[float] | None:
+def _orientation(seg: Dataset) -> Cosines | None:
     plane = values.item(seg.SharedFunctionalGroupsSequence[0], "PlaneOrientationSequence")
-    return None if plane is None else values.numbers(plane, "ImageOrientationPatient", 6)
+    stated = None if plane is None else values.numbers(plane, "ImageOrientationPatient", 6)
+    return None if stated is None else (stated[0], stated[1], stated[2], stated[3], stated[4], stated[5])
 
 
-def _order(frames: Sequence[_Frame], orientation: Json) -> dict[Slice, int]:
+def _order(frames: Sequence[_Frame], orientation: Cosines | None) -> dict[Slice, int]:
     """Place of each source slice in the label map."""
     positions = {frame.source: frame.position for frame in frames}
     if orientation is None or any(position is None for position in positions.values()):
@@ -168,14 +167,16 @@ def _order(frames: Sequence[_Frame], orientation: Json) -> dict[Slice, int]:
     return {source: index for index, source in enumerate(sorted(positions, key=lambda key: heights[key]))}
 
 
-def _geometry(seg: Dataset, frames: Sequence[_Frame], order: dict[Slice, int], orientation: Json) -> Geometry:
+def _geometry(seg: Dataset, frames: Sequence[_Frame], order: dict[Slice, int], orientation: Cosines | None) -> Geometry:
     measures = values.item(seg.SharedFunctionalGroupsSequence[0], "PixelMeasuresSequence")
     spacing = None if measures is None else values.numbers(measures, "PixelSpacing", 2)
     known = None if spacing is None else (spacing[0], spacing[1])
     if orientation is None:
         return Geometry(spacing=known)
-    row, column = tuple(orientation[:3]), tuple(orientation[3:])
-    normal = tuple(np.cross(row, column).tolist())
+    x, y, z = np.cross(orientation[:3], orientation[3:]).tolist()
     by_source = {frame.source: frame.position for frame in frames}
-    positions = tuple(by_source[source] for source in order)
-    return Geometry(spacing=known, axes=(row, column, normal), positions=positions)  # type: ignore[arg-type]
+    positions = [position for source in order if (position := by_source[source]) is not None]
+    if len(positions) < len(order):
+        raise UnreadableError("the DICOM SEG states an orientation, but not where each of its frames lies")
+    axes = orientation[:3], orientation[3:], (x, y, z)
+    return Geometry(spacing=known, axes=axes, positions=tuple(positions))

@@ -20,6 +20,7 @@ from segcli.errors import WriteError
 from segcli.formats.dicom import repairs
 from segcli.formats.dicom.earlier import replaced
 from segcli.formats.dicom.quiet import quiet
+from segcli.formats.dicom.records import dicom_case
 from segcli.formats.dicom.source import Source, read_source
 from segcli.formats.dicom.space import has_planes
 from segcli.formats.dicom.stand_ins import put_references, stand_ins
@@ -68,7 +69,7 @@ def segment_numbers(request: MaskRequest) -> dict[int, int]:
 
 def to_segments(masks: Sequence[LabelMap], case: Case, numbers: dict[int, int]) -> NDArray[Any]:
     """``[slice, row, column]`` of segment numbers, uint8 or uint16. Raises WriteError on other shapes or values."""
-    expected = (len(case.details["slices"]), case.details["rows"], case.details["columns"])
+    expected = dicom_case(case).shape
     if len(masks) != 1 or masks[0].pixels.shape != expected:
         raise WriteError(f"the mask has not the shape {expected} of its DICOM case")
     unknown = 1 << 16
@@ -85,7 +86,7 @@ def to_segments(masks: Sequence[LabelMap], case: Case, numbers: dict[int, int]) 
 def _segmentation(pixels: NDArray[Any], case: Case, request: MaskRequest, numbers: dict[int, int]) -> Dataset:
     card = request.card
     descriptions: list[SegmentDescription] = segment_descriptions(card, numbers)
-    series = derived_uid("series", case.details["series"], case.id, *_model(card), *_parameters(request.settings))
+    series = derived_uid("series", dicom_case(case).series_uid, case.id, *_model(card), *_parameters(request.settings))
     return Segmentation(
         source_images=stand_ins(case, request.settings),
         pixel_array=pixels,

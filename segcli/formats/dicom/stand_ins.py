@@ -13,12 +13,13 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID
 
 from segcli.case import Case
+from segcli.formats.dicom.records import SourceInstance, dicom_case
 from segcli.formats.dicom.space import has_planes, pixel_spacing, thickness
-from segcli.image import Geometry, Json
+from segcli.image import Geometry
 from segcli.settings import PredictSettings
 
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-_NO_PLACE = Geometry(axes=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+_NO_AXES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 def stand_ins(case: Case, settings: PredictSettings) -> list[Dataset]:
@@ -27,12 +28,12 @@ def stand_ins(case: Case, settings: PredictSettings) -> list[Dataset]:
     Sources without geometry get planes 1 mm apart, because highdicom refuses several frames without frame of
     reference (issues 174, 200, 284, 369); :func:`segcli.formats.dicom.repairs.remove_space` takes them away again.
     """
-    geometry = Geometry.from_json(case.details["geometry"])
-    positions = geometry.positions if has_planes(case, settings) else None
-    row, column = (geometry if positions is not None else _NO_PLACE).axes[:2]  # type: ignore[index]
+    details = dicom_case(case)
+    geometry = details.geometry if has_planes(case, settings) else Geometry()
+    row, column, _ = geometry.axes or _NO_AXES
     spacing = pixel_spacing(case, settings) or (1.0, 1.0)
     result = []
-    for index in range(len(case.details["slices"])):
+    for index in range(len(details.slices)):
         image = Dataset()
         image.SOPClassUID, image.SOPInstanceUID = UID(_CT_IMAGE), UID(_stand_in_uid(index))
         image.StudyInstanceUID, image.SeriesInstanceUID = UID("2.25.1"), UID("2.25.2")
@@ -41,9 +42,9 @@ def stand_ins(case: Case, settings: PredictSettings) -> list[Dataset]:
             setattr(image, keyword, "")  # highdicom reads them as attributes: absent ones raise AttributeError
         image.StudyDate = image.StudyTime = None
         image.Modality = "CT"
-        image.Rows, image.Columns = case.details["rows"], case.details["columns"]
+        image.Rows, image.Columns = details.rows, details.columns
         image.ImageOrientationPatient = [*row, *column]
-        image.ImagePositionPatient = list(positions[index]) if positions is not None else [0.0, 0.0, float(index)]
+        image.ImagePositionPatient = list(geometry.positions[index]) if geometry.positions else [0.0, 0.0, float(index)]
         image.PixelSpacing = list(spacing)
         image.SliceThickness = thickness(case, spacing)
         result.append(image)
@@ -52,25 +53,26 @@ def stand_ins(case: Case, settings: PredictSettings) -> list[Dataset]:
 
 def put_references(seg: Dataset, case: Case, settings: PredictSettings) -> None:
     """Name the true instances and frames where highdicom named stand-ins; list every instance of the case once."""
-    details = case.details
+    details = dicom_case(case)
     frames = seg.PerFrameFunctionalGroupsSequence
     slices = [slice_of(frame) for frame in frames]  # before any change: highdicom shares items between frames
     for frame, index in zip(frames, slices, strict=True):
-        file, number = details["slices"][index]
-        image = _refer(deepcopy(frame.DerivationImageSequence[0].SourceImageSequence[0]), details["instances"][file])
-        if number:
-            image.ReferencedFrameNumber = number
+        source = details.slices[index]
+        image = deepcopy(frame.DerivationImageSequence[0].SourceImageSequence[0])
+        _refer(image, details.instances[source.file])
+        if source.frame:
+            image.ReferencedFrameNumber = source.frame
         derivation = copy(frame.DerivationImageSequence[0])
         derivation.SourceImageSequence = DicomSequence([image])
         frame.DerivationImageSequence = DicomSequence([derivation])
-    listed = [_refer(Dataset(), instance) for instance in details["instances"]]
+    listed = [_refer(Dataset(), instance) for instance in details.instances]
     series = Dataset()
-    series.SeriesInstanceUID = UID(details["series"])
+    series.SeriesInstanceUID = UID(details.series_uid)
     series.ReferencedInstanceSequence = DicomSequence(listed)
     seg.ReferencedSeriesSequence = DicomSequence([series])
     del seg.SourceImageSequence  # a second list of the same, of stand-ins
     if has_planes(case, settings):
-        seg.FrameOfReferenceUID = UID(details["frame_of_reference"])
+        seg.FrameOfReferenceUID = UID(details.frame_of_reference_uid)
 
 
 def _stand_in_uid(index: int) -> str:
@@ -84,6 +86,7 @@ def slice_of(frame: Dataset) -> int:
     return int(str(source.ReferencedSOPInstanceUID).removeprefix("2.25.")) - 1
 
 
-def _refer(item: Dataset, instance: Json) -> Dataset:
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = UID(instance[0]), UID(instance[1])
+def _refer(item: Dataset, instance: SourceInstance) -> Dataset:
+    item.ReferencedSOPClassUID = UID(instance.sop_class_uid)
+    item.ReferencedSOPInstanceUID = UID(instance.instance_uid)
     return item

@@ -20,7 +20,7 @@ from segcli.case import Case
 from segcli.errors import UnsupportedError
 from segcli.formats.decoding import MASK_PIXELS, check_mask, decoding
 from segcli.formats.exif import as_viewed
-from segcli.formats.interface import BANDS, Description, InputFiles, MaskRequest, ReadRequest, ReadResult
+from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
 from segcli.formats.limits import check_slices, most_slices
 from segcli.formats.pixels import hide_non_finite, reconcile
@@ -58,7 +58,7 @@ def describe(path: Path) -> Description:
     spacing: tuple[float, ...] | None = geometry.spacing
     if spacing is not None and geometry.slice_spacing is not None:
         spacing = (*spacing, geometry.slice_spacing)
-    return Description(shape=shape, spacing=spacing, warnings=warnings, details={BANDS: banded})
+    return Description(shape=shape, spacing=spacing, warnings=warnings, banded=banded)
 
 
 def read(case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:

@@ -40,7 +40,7 @@ class TextHeaderCodec:
     mask: Callable[[Sequence[str], Sequence[int], bytes, bool], bytes]
 
     def describe(self, path: Path) -> Description:
-        """Sizes and geometry from the header. ``details["files"]``: the data file beside it, if there is one."""
+        """Sizes and geometry from the header. ``companions``: the data file beside it, if there is one."""
         with decoding(self.what):
             with open_regular(path) as stream:
                 header = self._header(stream.read(LONGEST))
@@ -56,7 +56,7 @@ class TextHeaderCodec:
             shape=(slices * times, rows, columns),
             spacing=spacing,
             orientation=geometry.orientation,
-            details={"files": companions},
+            companions=tuple(companions),
         )
 
     def read(self, case: Case, request: ReadRequest, files: InputFiles) -> ReadResult:

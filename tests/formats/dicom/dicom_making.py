@@ -195,7 +195,7 @@ def walked(path: Path, folder: Path) -> walk.Found:
 
 def read_result(case: Case, **request: Any) -> ReadResult:
     """A case read as a reader process would: from the case's JSON."""
-    copy = Case.from_json(case.to_json())
+    copy = Case.from_json(case.to_json(), FORMAT.details_of_case)
     return FORMAT.read(copy, ReadRequest(**request), InputFiles(copy.files))
 
 

@@ -13,6 +13,7 @@ from pydicom import dcmread
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.dicom.format import FORMAT
+from segcli.formats.dicom.records import dicom_case
 from segcli.formats.dicom.stack import shape_of
 
 AXIAL = (1, 0, 0, 0, 1, 0)
@@ -32,7 +33,7 @@ def test_order_follows_the_normal_and_not_z(tmp_path: Path) -> None:
     """A sagittal stack: z is the same for all slices; x counts, and it falls from file to file."""
     images = making.stack(making.phantom(), orientation=(0, 1, 0, 0, 0, -1), step=(-3, 0, 0))
     case = making.scan(making.save_all(images, tmp_path)).case
-    positions = case.details["geometry"]["positions"]
+    positions = dicom_case(case).geometry.positions
     normal = np.cross((0, 1, 0), (0, 0, -1))
     assert np.all(np.diff(np.asarray(positions) @ normal) > 0)
     assert case.spacing == pytest.approx((0.8, 0.7, 3.0))

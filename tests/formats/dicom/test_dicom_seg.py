@@ -14,8 +14,9 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from segcli.case import Case
 from segcli.contract import Code
-from segcli.errors import UnsupportedError, WriteError
+from segcli.errors import UnreadableError, UnsupportedError, WriteError
 from segcli.formats.dicom.format import FORMAT
+from segcli.formats.dicom.records import dicom_case
 from segcli.formats.dicom.terms import card_warnings
 from segcli.formats.dicom.uids import derived_uid
 from segcli.image import LabelMap
@@ -30,8 +31,8 @@ def test_pixels_bit_for_bit(case: Case, tmp_path: Path) -> None:
     labels = making.segment(case, tmp_path / "seg").pixels
     found = making.mask_by_source(tmp_path / "seg")
     numbers = {label.value: number for number, label in enumerate(making.CARD.labels, 1)}
-    for index, (file, _) in enumerate(case.details["slices"]):
-        segments = found.get((case.details["instances"][file][1], 0), {})
+    for index, source in enumerate(dicom_case(case).sources):
+        segments = found.get(source, {})
         for value, number in numbers.items():
             expected = labels[index] == value
             assert np.array_equal(segments.get(number, np.zeros_like(expected)), expected)
@@ -224,3 +225,14 @@ def test_derived_uids_do_not_run_together() -> None:
     assert derived_uid("a", "bc") != derived_uid("ab", "c") != derived_uid("abc")
     assert derived_uid("a", b"\0") == derived_uid(b"a", "\0")
     assert UID(derived_uid("x")).is_valid
+
+
+def test_a_seg_that_places_only_some_of_its_frames_is_refused(tmp_path: Path) -> None:
+    case = making.scan(making.save_all(making.stack(making.phantom(3)), tmp_path / "in")).case
+    making.segment(case, tmp_path / "seg")
+    seg = dcmread(tmp_path / "seg")
+    for frame in seg.PerFrameFunctionalGroupsSequence[1:]:
+        del frame.PlanePositionSequence
+    seg.save_as(tmp_path / "broken")
+    with pytest.raises(UnreadableError, match="where each of its frames lies"):
+        FORMAT.read_labels(tmp_path / "broken")

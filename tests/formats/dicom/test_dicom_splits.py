@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
+from segcli.formats.dicom.records import dicom_case
 from segcli.formats.dicom.timepoints import split_by_time
 
 
@@ -59,7 +60,7 @@ def test_time_points_at_the_same_places_are_masks_of_their_own(tmp_path: Path) -
     assert [case.shape for case in found.cases] == [(4, 24, 20)] * 3
     assert len({case.id for case in found.cases}) == 3
     for case in found.cases:
-        assert len({instance[1].split(".")[-2] for instance in case.details["instances"]}) == 1
+        assert len({instance.instance_uid.split(".")[-2] for instance in dicom_case(case).instances}) == 1
 
 
 def two_images_a_place(folder: Path, slices: int) -> Iterator[tuple[int, int, Dataset]]:
@@ -73,7 +74,7 @@ def two_images_a_place(folder: Path, slices: int) -> Iterator[tuple[int, int, Da
 
 def times_of(found: making.Found) -> list[set[str]]:
     """Of each case the times its images were made at, as their UIDs tell."""
-    times = ({instance[1].split(".")[-2] for instance in case.details["instances"]} for case in found.cases)
+    times = ({instance.instance_uid.split(".")[-2] for instance in dicom_case(case).instances} for case in found.cases)
     return sorted(times, key=sorted)
 
 
@@ -100,7 +101,7 @@ def test_two_series_with_clashing_numbers(tmp_path: Path) -> None:
     for case in found.cases:
         making.segment(case, tmp_path / f"{case.id}.seg")
         referenced = dcmread(tmp_path / f"{case.id}.seg").ReferencedSeriesSequence
-        assert [item.SeriesInstanceUID for item in referenced] == [case.details["series"]]
+        assert [item.SeriesInstanceUID for item in referenced] == [dicom_case(case).series_uid]
         assert len(referenced[0].ReferencedInstanceSequence) == 3
 
 
