@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_an_output_called_like_a_file_is_refused(
 def test_a_loop_of_links_is_2(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert run(["predict", str(folder), "-m", "unet3p", "-o", str(tmp_path / "loop" / "out")]) == 2
-    assert "cannot be reached" in one_line(capsys)
+    assert re.search("cannot be (reached|made)", one_line(capsys))  # Python 3.13 finds it out later
 
 
 def test_a_missing_input_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
