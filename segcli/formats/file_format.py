@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from segcli.case import Case, LeftOut
 from segcli.errors import SegcliError, SkippedCase, UnsupportedError
-from segcli.formats.decoding import MASK_PIXELS
 from segcli.formats.interface import (
     DescribedFile,
     Description,
@@ -29,6 +28,7 @@ from segcli.formats.interface import (
     ReadRequest,
     ReadResult,
 )
+from segcli.formats.limits import MASK_PIXELS
 from segcli.formats.walk import Found
 from segcli.geometry import difference
 from segcli.image import Image, LabelMap

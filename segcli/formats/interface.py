@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from segcli.case import Case, Details, LeftOut
 from segcli.contract import ModelCard
 from segcli.errors import SegcliError, SkippedCase, UnreadableError, UnsupportedError
-from segcli.formats.decoding import MASK_PIXELS
+from segcli.formats.limits import MASK_PIXELS
 from segcli.formats.walk import Found
 from segcli.image import BandSource, Image, Json, LabelMap
 from segcli.regular_file import NotRegularError, open_regular

@@ -1,7 +1,7 @@
 """The program in which every decoder runs: ``python -m segcli.formats.reader_process DESCRIPTOR``.
 
 It may be killed at any time, and hostile files may kill it: all it holds is the one request it works on, or the one
-case that lies open to be read in bands. Its memory is limited for each request (:mod:`segcli.formats.memory_limit`).
+case that lies open to be read in bands. Its memory is limited for each request (:mod:`segcli.formats.limits`).
 It answers requests on the socket given to it until that is closed. It leaves no core dump (that would hold patient
 data), is the kernel's first choice when memory runs out, and ends with its parent.
 """
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from segcli.case import Case
-from segcli.formats import memory_limit, messages, wire
+from segcli.formats import limits, messages, wire
 from segcli.formats.interface import InputFiles, OpenBands
 from segcli.formats.pixel_memory import PixelMemory
 from segcli.formats.table import load_format
@@ -75,7 +75,7 @@ class _Service:
 
     def _described(self, name: str, path: Path, keywords: list[str]) -> Json:
         source = load_format(name, self._formats)
-        memory_limit.begin(_stored([path]))
+        limits.begin_request(_stored([path]))
         file = wire.plain(messages.description_to_json(source.describe(path, keywords)))
         messages.description_from_json(file, source)  # what makes no sense must fail here, where it fails one file
         return {"file": file}
@@ -87,7 +87,7 @@ class _Service:
             start = time.monotonic()
             source = load_format(request["case"]["format"], self._formats)
             case = Case.from_json(request["case"], source.details_of_case)
-            memory_limit.begin(_stored(case.files))
+            limits.begin_request(_stored(case.files))
             files = InputFiles(case.files, follow_links=case.linked)
             result = source.read(case, messages.request_from_json(request["request"]), files)
             self._bands = result.bands
@@ -102,7 +102,7 @@ class _Service:
 
     def _band(self, request: Json) -> None:
         def decode() -> tuple[tuple[Image, ...], Json]:
-            memory_limit.begin(0)
+            limits.begin_request(0)
             part = self._bands[request["part"]]
             return (Image(part.read(request["slice"], *request["rows"])[np.newaxis]),), {}
 
@@ -117,7 +117,7 @@ class _Service:
         def decode() -> tuple[tuple[LabelMap, ...], Json]:
             path = Path(request["path"])
             source = load_format(request["format"], self._formats)
-            memory_limit.begin(_stored([path]))
+            limits.begin_request(_stored([path]))
             return source.read_labels(path), {}
 
         self._deliver(decode)

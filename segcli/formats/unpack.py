@@ -18,7 +18,7 @@ SURPLUS = "one of the two is wrong, export the volume again"
 GZIP = 16 + zlib.MAX_WBITS
 ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 
-MOST_OF_A_BYTE = 1032
+MAX_PER_BYTE = 1032
 """Bytes that one deflated byte can become."""
 
 _IN = 1 << 14
@@ -33,7 +33,7 @@ def unpack(
     What follows them is unpacked as well, and dropped, for the checksum stands at the end.
     ``window``: zlib's ``wbits``. ``several``: further streams may follow the first, as in gzip files.
     """
-    if size + skip > MOST_OF_A_BYTE * len(packed):
+    if size + skip > MAX_PER_BYTE * len(packed):
         raise EOFError
     out = np.empty(size, np.uint8)  # its pages take no memory before they are written to
     have = -skip

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnsupportedError, UsageError
-from segcli.formats.decoding import check_pixels
 from segcli.formats.interface import ReadRequest
+from segcli.formats.limits import check_pixels
 from segcli.formats.pixels import hide_non_finite, reconcile
 from segcli.image import Image, LabelMap
 from segcli.in_memory.given import Given, native, refuse_odd_numbers
 
 STORED = "ZCYX"
-MOST_COLOURS = 4
+MAX_COLOURS = 4
 _LETTERS = "Z (slices), C (channels), Y (rows) and X (columns)"
 
 
@@ -54,7 +54,7 @@ def _axes(shape: tuple[int, ...], axes: str | None) -> str:
         return named
     if len(shape) == 2:
         return "YX"
-    if len(shape) == 3 and not (1 < shape[0] <= MOST_COLOURS or shape[2] <= MOST_COLOURS):
+    if len(shape) == 3 and not (1 < shape[0] <= MAX_COLOURS or shape[2] <= MAX_COLOURS):
         return "ZYX"
     if len(shape) == 3:
         raise UsageError(

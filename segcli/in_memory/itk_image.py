@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its documentation's own name
 
 from segcli.errors import UnsupportedError
-from segcli.formats.decoding import check_pixels
 from segcli.formats.interface import ReadRequest
+from segcli.formats.limits import check_pixels
 from segcli.formats.pixels import hide_non_finite, reconcile
 from segcli.geometry import Geometry, regular_stack, shear_warnings, spans_space
 from segcli.image import Image, LabelMap

@@ -14,9 +14,9 @@ from nibabel.spatialimages import HeaderDataError
 from segcli.case import Case
 from segcli.contract import ModelCard
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.decoding import check_pixels
 from segcli.formats.interface import InputFiles, ReadRequest
 from segcli.formats.labels import label_type
+from segcli.formats.limits import check_pixels
 from segcli.formats.nifti import FORMAT
 from segcli.image import LabelMap
 from segcli.in_memory.given import Given

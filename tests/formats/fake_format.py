@@ -15,9 +15,9 @@ import numpy as np
 
 from segcli.case import Case, Details
 from segcli.errors import SkippedCase, UnsupportedError
-from segcli.formats.decoding import check_pixels
 from segcli.formats.file_format import Codec, FileFormat
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
+from segcli.formats.limits import check_pixels
 from segcli.formats.readers import Described
 from segcli.image import Geometry, Image, Json, LabelMap
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segcli.engine import prepare
 from segcli.formats.interface import HOLD_PIXELS
-from segcli.formats.limits import BYTES_OF_A_SLICE, FREE_SLICES, MOST_CHANNELS, PIXELS_OF_A_SLICE
+from segcli.formats.limits import BYTES_OF_A_SLICE, FREE_SLICES, MAX_CHANNELS, PIXELS_OF_A_SLICE
 from segcli.formats.pixels import REC_601
 from segcli.formats.table import FORMATS
 from segcli.formats.tiff import bands, rows, samples
@@ -45,7 +45,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"{HOLD_PIXELS:,} pixels" in PAGE
     assert f"`--max-pixels` ({PredictSettings().max_pixels:,})" in PAGE
     assert f"more than {FREE_SLICES:,} slices" in PAGE
-    assert f"more than {MOST_CHANNELS:,} numbers" in PAGE
+    assert f"more than {MAX_CHANNELS:,} numbers" in PAGE
     assert f"less than {BYTES_OF_A_SLICE} bytes" in PAGE
     assert f"`--max-pixels` to {PIXELS_OF_A_SLICE:,} times" in PAGE
     assert " + ".join(f"{weight:.3f} {color}" for weight, color in zip(REC_601, "RGB", strict=True)) in PAGE

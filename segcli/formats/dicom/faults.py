@@ -11,7 +11,7 @@ from segcli.formats.dicom.data_set import NOT_NATIVE, Opened
 from segcli.formats.dicom.layout import Layout, layout_of
 from segcli.formats.dicom.records import Instance
 from segcli.formats.limits import FREE_SLICES
-from segcli.formats.unpack import MOST_OF_A_BYTE
+from segcli.formats.unpack import MAX_PER_BYTE
 
 _TOO_FEW = "the file holds fewer bytes of pixel data than its sizes need: it was cut short"
 _BYTES_OF_A_FRAME = 16
@@ -48,7 +48,7 @@ def _fault_of_size(opened: Opened, layout: Layout) -> str | None:
     if layout.frames > max(FREE_SLICES, opened.stored // _BYTES_OF_A_FRAME):
         return f"it states {layout.frames:,} frames in {opened.stored:,} bytes: correct the header"
     if opened.syntax == kinds.DEFLATED:  # exactly known when it is inflated
-        return _TOO_FEW if layout.native_size > opened.stored * MOST_OF_A_BYTE else None
+        return _TOO_FEW if layout.native_size > opened.stored * MAX_PER_BYTE else None
     native = opened.syntax in kinds.NATIVE
     # The head of the element, and then the pixels or the item head of each frame.
     least = layout.native_size + 8 if native else layout.frames * 8 + 12

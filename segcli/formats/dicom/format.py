@@ -12,7 +12,6 @@ from typing import Literal
 
 from segcli.case import Case, LeftOut
 from segcli.errors import SkippedCase
-from segcli.formats.decoding import MASK_PIXELS
 from segcli.formats.dicom import recognise
 from segcli.formats.dicom.records import DicomCase, Instance, instance_of
 from segcli.formats.interface import (
@@ -27,6 +26,7 @@ from segcli.formats.interface import (
     ReadRequest,
     ReadResult,
 )
+from segcli.formats.limits import MASK_PIXELS
 from segcli.image import Json, LabelMap
 
 _SERIES_WORDS = ("SeriesNumber", "SeriesDescription")

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import SegcliError, UnreadableError, UnsupportedError
-from segcli.formats.decoding import check_pixels
 from segcli.formats.dicom import intensity, kinds, values
 from segcli.formats.dicom.assembly import Assembly
 from segcli.formats.dicom.damage import unlike_neighbours
@@ -23,7 +22,7 @@ from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.records import DicomCase, SourceInstance, dicom_case
 from segcli.formats.dicom.space import NO_SPACING, is_in_space
 from segcli.formats.interface import InputFiles, ReadRequest, ReadResult
-from segcli.formats.limits import check_slices
+from segcli.formats.limits import check_pixels, check_slices
 from segcli.formats.pixels import RGB, hide_non_finite, reconcile
 from segcli.image import Image
 

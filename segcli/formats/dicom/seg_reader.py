@@ -18,7 +18,6 @@ from pydicom.uid import RLELossless
 
 from segcli.case import Case
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
-from segcli.formats.decoding import MASK_PIXELS, check_mask
 from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.quiet import quiet
 from segcli.formats.dicom.records import Cosines, dicom_case
@@ -27,6 +26,7 @@ from segcli.formats.dicom.space import has_planes
 from segcli.formats.dicom.stack import along_normal
 from segcli.formats.dicom.terms import label_value
 from segcli.formats.interface import MaskRequest
+from segcli.formats.limits import MASK_PIXELS, check_mask
 from segcli.image import Geometry, LabelMap
 from segcli.regular_file import open_regular
 from segcli.settings import PredictSettings

@@ -17,11 +17,12 @@ import numpy as np
 
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.decoding import MASK_PIXELS, check_pixels, decoding, refuse_gzip
+from segcli.formats.decoding import decoding, refuse_gzip
 from segcli.formats.exif import as_viewed, exif_orientation, transposes
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.jpeg import FORMAT
 from segcli.formats.jpeg.stream import FRAMES, SOS, Frame, check_stream, no_header, segments
+from segcli.formats.limits import MASK_PIXELS, check_pixels
 from segcli.formats.pixels import RGB, reconcile
 from segcli.formats.png import codec as png
 from segcli.image import Image, LabelMap

@@ -20,10 +20,10 @@ SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of a frame header: size, precision, components."""
 
-MOST_SCANS = 100
+MAX_SCANS = 100
 """Passes over the image in one stream; encoders make about ten, a hostile file thousands."""
 
-MOST_SEGMENTS = 10_000
+MAX_SEGMENTS = 10_000
 """In a header, and from the first scan to the end; a large colour profile or a thumbnail takes some hundred."""
 
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
@@ -76,7 +76,7 @@ def no_header(what: str) -> UnreadableError:
 def segments(data: bytes) -> Iterator[Segment]:
     """Up to the first scan, which is the last; markers without payload are left out.
 
-    Raises UnsupportedError for more than MOST_SEGMENTS.
+    Raises UnsupportedError for more than MAX_SEGMENTS.
     """
     found = _MARKER.search(data, 2)
     count = 0
@@ -86,8 +86,8 @@ def segments(data: bytes) -> Iterator[Segment]:
             return
         if marker not in _BARE:
             count += 1
-            if count > MOST_SEGMENTS:
-                raise UnsupportedError(f"the JPEG's header has more than {MOST_SEGMENTS:,} segments: save it again")
+            if count > MAX_SEGMENTS:
+                raise UnsupportedError(f"the JPEG's header has more than {MAX_SEGMENTS:,} segments: save it again")
             stop = at + int.from_bytes(data[at : at + 2], "big")
             yield Segment(marker, at + 2, stop)
             if marker == SOS:
@@ -99,7 +99,7 @@ def segments(data: bytes) -> Iterator[Segment]:
 def check_stream(data: bytes, what: str = "JPEG") -> None:
     """Raise UnreadableError for a stream of which libjpeg as much as warns; ``what``: the file, in words.
 
-    Nothing behind the end marker is looked at. Raises UnsupportedError for more scans than MOST_SCANS.
+    Nothing behind the end marker is looked at. Raises UnsupportedError for more scans than MAX_SCANS.
     """
     frame: Frame | None = None
     scan: Segment | None = None
@@ -113,9 +113,9 @@ def check_stream(data: bytes, what: str = "JPEG") -> None:
     scans, stop = _scans(data, scan, what)
     data = data[:stop]
     _check_size(data, frame, what)
-    if scans > MOST_SCANS:
+    if scans > MAX_SCANS:
         raise UnsupportedError(
-            f"the {what} is stored in {scans:,} scans, the limit is {MOST_SCANS}: save it again as a plain JPEG"
+            f"the {what} is stored in {scans:,} scans, the limit is {MAX_SCANS}: save it again as a plain JPEG"
         )
     if frame.precision != 8:  # simplejpeg reads 8 bits only, but how a stream is packed does not depend on that
         data = b"".join((data[: frame.at], b"\x08", data[frame.at + 1 :]))
@@ -129,10 +129,10 @@ def check_stream(data: bytes, what: str = "JPEG") -> None:
 def _scans(data: bytes, first: Segment, what: str) -> tuple[int, int]:
     """(how many scans, where the stream ends: behind the end marker, or with the data where there is none).
 
-    Raises UnsupportedError for more than MOST_SEGMENTS.
+    Raises UnsupportedError for more than MAX_SEGMENTS.
     """
     scans, at = 1, first.stop
-    for _ in range(MOST_SEGMENTS):
+    for _ in range(MAX_SEGMENTS):
         found = _BEHIND_CODE.search(data, at)
         if found is None:
             return scans, len(data)
@@ -142,7 +142,7 @@ def _scans(data: bytes, first: Segment, what: str) -> tuple[int, int]:
         scans += marker == SOS
         if marker not in _BARE:
             at += int.from_bytes(data[at : at + 2], "big")
-    raise UnsupportedError(f"the {what} has more than {MOST_SEGMENTS:,} segments: save it again")
+    raise UnsupportedError(f"the {what} has more than {MAX_SEGMENTS:,} segments: save it again")
 
 
 def _check_end(data: bytes, scan: Segment, color: str, what: str) -> None:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.decoding import GZIP_MAGIC, MASK_PIXELS, check_mask, check_pixels, decoding
+from segcli.formats.decoding import GZIP_MAGIC, decoding
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
-from segcli.formats.limits import check_channels, check_slices
+from segcli.formats.limits import MASK_PIXELS, check_channels, check_mask, check_pixels, check_slices
 from segcli.formats.nifti.geometry import geometry_of, mask_header
 from segcli.formats.pixels import RGB, drop_opaque_alpha, hide_non_finite, reconcile
 from segcli.formats.unpack import SURPLUS, unpack, unpack_start

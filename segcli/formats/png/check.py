@@ -13,9 +13,9 @@ from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.decoding import decoding
 from segcli.formats.png import SIGNATURE
 from segcli.formats.png.chunks import GREY, GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, Header
-from segcli.formats.unpack import MOST_OF_A_BYTE
+from segcli.formats.unpack import MAX_PER_BYTE
 
-MOST_CHUNKS = 100_000
+MAX_CHUNKS = 100_000
 """In one file; writers cut pixel data into pieces of 8 KiB or more."""
 
 _PIECE = 16 * 1024
@@ -27,10 +27,10 @@ _PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2),
 def check_file(data: bytes, stated: Header) -> None:
     """Raise UnreadableError if a checksum is wrong or the pixel data are too few, too many or cut off.
 
-    ``stated``: the header of ``data``. Raises UnsupportedError for more chunks than MOST_CHUNKS.
+    ``stated``: the header of ``data``. Raises UnsupportedError for more chunks than MAX_CHUNKS.
     """
     size = _unpacked_size(stated)
-    if size > MOST_OF_A_BYTE * len(data):
+    if size > MAX_PER_BYTE * len(data):
         raise UnreadableError("the PNG announces more pixels than its bytes can hold: export it again")
     packed = zlib.decompressobj()
     found = 0
@@ -54,7 +54,7 @@ def _pixel_data(data: bytes) -> Iterator[bytes]:
     """The pixel data in pieces; every chunk's checksum is looked at on the way."""
     at = len(SIGNATURE)
     view = memoryview(data)
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at + 12 > len(data):
             raise EOFError
         (length,) = struct.unpack_from(">I", data, at)
@@ -69,7 +69,7 @@ def _pixel_data(data: bytes) -> Iterator[bytes]:
             for start in range(at + 8, stop, _PIECE):
                 yield data[start : min(start + _PIECE, stop)]
         at = stop + 4
-    raise UnsupportedError(f"the PNG is cut into more than {MOST_CHUNKS:,} chunks: save it again")
+    raise UnsupportedError(f"the PNG is cut into more than {MAX_CHUNKS:,} chunks: save it again")
 
 
 def _unpacked_size(stated: Header) -> int:

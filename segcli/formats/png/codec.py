@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import UnsupportedError
-from segcli.formats.decoding import MASK_PIXELS, check_mask, check_pixels, decoding, refuse_gzip
+from segcli.formats.decoding import decoding, refuse_gzip
 from segcli.formats.exif import exif_orientation
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import MAX_INDEX, color_table, fits_palette
+from segcli.formats.limits import MASK_PIXELS, check_mask, check_pixels
 from segcli.formats.pixels import RGB, drop_opaque_alpha, reconcile
 from segcli.formats.png import chunks as png_chunks
 from segcli.formats.png.check import check_file, check_palette

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats import memory_limit
-from segcli.formats.decoding import check_pixels, decoding, held_pixels
+from segcli.formats import limits
+from segcli.formats.decoding import decoding
 from segcli.formats.interface import ReadRequest, ReadResult
-from segcli.formats.limits import check_slices
+from segcli.formats.limits import check_pixels, check_slices, held_pixels
 from segcli.formats.pixels import reconcile
 from segcli.formats.tiff.layout import Stack, check_stored, layout
 from segcli.formats.tiff.metadata import orientation
@@ -155,7 +155,7 @@ class TiffBands:
         Raises UnreadableError for damaged data, UnsupportedError for transparent pixels.
         """
         planes, row_stop = self._planes[slice_index], min(row_stop, self._stack.rows)
-        with decoding("TIFF"), memory_limit.allowing(self._most(planes, row_stop - row_start)):
+        with decoding("TIFF"), limits.allowing(self._most(planes, row_stop - row_start)):
             stored = self._rows.read(planes, row_start, row_stop)
             # Pages have palettes of their own; the frames of a series have no tags.
             page = self._stack.page if self._stack.series is not None else planes[0].page
@@ -170,7 +170,7 @@ class TiffBands:
         """Bytes that a band of so many rows takes, with the chunk rows that are kept and decoded ahead."""
         chunk = max(plane.chunk_rows for plane in planes)
         pixels: int = (rows + 4 * chunk) * max(self._stack.columns, self._stack.page.tilewidth)
-        return memory_limit.COPIES * pixels * max(self._stack.channels, len(planes)) * self._stack.itemsize
+        return limits.COPIES * pixels * max(self._stack.channels, len(planes)) * self._stack.itemsize
 
     def close(self) -> None:
         """Close the file, of all parts."""

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from segcli.case import Case
 from segcli.errors import UnsupportedError
-from segcli.formats.decoding import MASK_PIXELS, check_mask, decoding
+from segcli.formats.decoding import decoding
 from segcli.formats.exif import as_viewed
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
-from segcli.formats.limits import check_slices, most_slices
+from segcli.formats.limits import MASK_PIXELS, check_mask, check_slices, most_slices
 from segcli.formats.pixels import hide_non_finite, reconcile
 from segcli.formats.tiff.bands import can_be_banded, in_bands, open_bands
 from segcli.formats.tiff.check import check_page

@@ -23,16 +23,16 @@ _OPTIONS = (292, 293)
 """T4Options, T6Options."""
 
 
-MOST_STRIPS = 5_000
+MAX_STRIPS = 5_000
 """Of one file: each is given to libtiff by itself, which takes half a millisecond."""
 
 
 def check_strips(pages: Iterable[Any]) -> None:
-    """Raise UnsupportedError if the fax data of all pages together are cut into more than MOST_STRIPS strips."""
+    """Raise UnsupportedError if the fax data of all pages together are cut into more than MAX_STRIPS strips."""
     strips = sum(len(page.dataoffsets) for page in pages if page is not None and is_fax(page))
-    if strips > MOST_STRIPS:
+    if strips > MAX_STRIPS:
         raise UnsupportedError(
-            f"the TIFF's fax data (CCITT) lie in {strips:,} strips, the limit is {MOST_STRIPS:,}: "
+            f"the TIFF's fax data (CCITT) lie in {strips:,} strips, the limit is {MAX_STRIPS:,}: "
             "save it in larger strips or with another compression"
         )
 

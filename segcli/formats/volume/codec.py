@@ -14,10 +14,10 @@ import numpy as np
 
 from segcli.case import Case
 from segcli.errors import UnreadableError, UnsupportedError
-from segcli.formats.decoding import MASK_PIXELS, check_mask, check_pixels, decoding, refuse_gzip
+from segcli.formats.decoding import decoding, refuse_gzip
 from segcli.formats.interface import Description, InputFiles, MaskRequest, ReadRequest, ReadResult
 from segcli.formats.labels import as_labels, label_type
-from segcli.formats.limits import check_channels, check_slices
+from segcli.formats.limits import MASK_PIXELS, check_channels, check_mask, check_pixels, check_slices
 from segcli.formats.pixels import hide_non_finite, reconcile
 from segcli.formats.volume.data import voxels
 from segcli.formats.volume.header import LONGEST, VolumeHeader
