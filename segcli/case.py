@@ -32,6 +32,13 @@ def exact_fields(value: Json, names: Collection[str]) -> dict[str, Json]:
     return dict(value)
 
 
+def exact_values(value: Json, count: int) -> list[Json]:
+    """The same for a record that crosses without the names of its fields, as those do of which there are 100,000."""
+    if not isinstance(value, list) or len(value) != count:
+        raise ValueError("a record with other fields than it should have")
+    return value
+
+
 @dataclass(frozen=True)
 class Case:
     """One image to segment: a DICOM series (or a part of it after a split), a PNG, a TIFF, a NIfTI file, ...

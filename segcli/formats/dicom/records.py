@@ -1,15 +1,17 @@
 """What the headers of DICOM files say, as scan, reader and writer hold it. Imports no pydicom.
 
-Records cross between processes as JSON; unknown or missing fields are an error there.
+Records cross between processes as JSON; unknown or missing fields are an error there. Planes and instances, of which
+there may be 100,000, cross without the names of their fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
-from segcli.case import Case, Details, exact_fields
+from segcli.case import Case, Details, exact_fields, exact_values
 from segcli.image import Geometry, Json, Vector
 
 Cosines: TypeAlias = tuple[float, float, float, float, float, float]
@@ -45,20 +47,20 @@ class Plane:
         return None if self.position is None or self.orientation is None else (self.position, self.orientation)
 
     def to_json(self) -> Json:
-        """The fields in their order, without names: a file may have 100,000 planes."""
-        return [getattr(self, name) for name in _PLANE_FIELDS]
+        """The values of the fields in their order."""
+        return list(_values_of_plane(self))
 
     @staticmethod
     def from_json(value: Json) -> Plane:
         """Inverse of :meth:`to_json`."""
-        stated = dict(zip(_PLANE_FIELDS, value, strict=True))
-        for name in ("position", "orientation", "pixel_spacing"):
-            if stated[name] is not None:
-                stated[name] = tuple(stated[name])
-        return Plane(**stated)
+        position, orientation, spacing, *others = exact_values(value, len(_PLANE_FIELDS))
+        return Plane(
+            position and tuple(position), orientation and tuple(orientation), spacing and tuple(spacing), *others
+        )
 
 
 _PLANE_FIELDS = tuple(item.name for item in fields(Plane))
+_values_of_plane = attrgetter(*_PLANE_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +109,21 @@ class Instance(Details):
         return self.samples != 1 or self.photometric == "PALETTE COLOR"
 
     def to_json(self) -> Json:
-        """The fields by name."""
-        stated = {name: getattr(self, name) for name in _INSTANCE_FIELDS}
-        return stated | {"planes": [plane.to_json() for plane in self.planes]}
+        """The values of the fields in their order."""
+        *others, planes, selected, notes, fault = _values_of_instance(self)
+        return [*others, [plane.to_json() for plane in planes], selected, notes, fault]
 
     @staticmethod
     def from_json(value: Json) -> Instance:
         """Inverse of :meth:`to_json`."""
-        stated = exact_fields(value, _INSTANCE_FIELDS)
-        planes = tuple(Plane.from_json(plane) for plane in stated["planes"])
-        selected = {keyword: tuple(found) for keyword, found in stated["selected"].items()}
-        return Instance(**{**stated, "planes": planes, "selected": selected, "notes": tuple(stated["notes"])})
+        stated = exact_values(value, len(_INSTANCE_FIELDS))
+        *_, planes, selected, notes, fault = stated
+        selection = {keyword: tuple(found) for keyword, found in selected.items()}
+        return Instance(*[*stated[:-4], tuple(map(Plane.from_json, planes)), selection, tuple(notes), fault])
 
 
 _INSTANCE_FIELDS = tuple(item.name for item in fields(Instance))
+_values_of_instance = attrgetter(*_INSTANCE_FIELDS)
 
 
 class SourceInstance(NamedTuple):

@@ -43,11 +43,10 @@ def test_a_case_comes_back_from_json_as_it_was(tmp_path: Path) -> None:
 
 
 def test_another_number_of_fields_is_refused(tmp_path: Path) -> None:
-    record = stated(tmp_path).to_json()
-    missing = {name: value for name, value in record.items() if name != "fault"}
-    for wrong in (missing, record | {"colour": "red"}):
+    instance, plane = stated(tmp_path).to_json(), Plane().to_json()
+    for wrong in (instance[:-1], [*instance, None], {}):
         with pytest.raises(ValueError, match="fields"):
             Instance.from_json(wrong)
-    for plane in (Plane().to_json()[:-1], [*Plane().to_json(), None]):
-        with pytest.raises(ValueError, match="argument 2"):
-            Plane.from_json(plane)
+    for wrong in (plane[:-1], [*plane, None], None):
+        with pytest.raises(ValueError, match="fields"):
+            Plane.from_json(wrong)
