@@ -32,7 +32,7 @@ from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, 
 
 from segcli.formats.dicom import parallel
 from segcli.formats.dicom.format import FORMAT
-from segcli.formats.dicom.grouping import GroupRequest, group
+from segcli.formats.dicom.grouping import SeriesRequest, group
 from segcli.formats.dicom.instance import describe_instance
 from segcli.formats.interface import InputFiles, ReadRequest
 
@@ -120,7 +120,7 @@ class Ours:
     def __init__(self, files: list[Path]) -> None:
         self.files = files
         records = [(path, describe_instance(path)) for path in files]
-        (self.case,), _ = group(records, GroupRequest(lambda path: PurePosixPath(path.name)))
+        (self.case,), _ = group(records, SeriesRequest(lambda path: PurePosixPath(path.name)))
 
     def scan(self) -> None:
         for path in self.files:

@@ -62,10 +62,10 @@ class Case:
     orientation: str | None = None
     transfer_syntax: str | None = None
     warnings: tuple[str, ...] = ()
-    body_parts: tuple[str, ...] = ()
+    body_parts: tuple[str, ...] = field(default=(), repr=False)
     banded: bool = False
     channel_files: int = 1
-    details: Details | None = None
+    details: Details | None = field(default=None, repr=False)
     linked: bool = False
 
     def to_json(self) -> Json:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import UnsupportedError
+from segcli.formats.dicom.records import FrameSource
 from segcli.geometry import Geometry, difference
 from segcli.image import LabelMap
-from segcli.pairing.sources import Source, has_sources, laid_out, sources_of
+from segcli.pairing.sources import has_sources, laid_out, sources_of
 
 SMALLEST_STEP = 1e-3
 """mm; closer positions are the same one."""
@@ -78,12 +79,12 @@ def _over_each_other(predicted: LabelMap, reference: LabelMap, slices: int | Non
     return Aligned(laid_out(predicted, order, count), laid_out(reference, order, count), spacing, notes)
 
 
-def _order(*masks: LabelMap) -> tuple[dict[Source, int], float | None]:
+def _order(*masks: LabelMap) -> tuple[dict[FrameSource, int], float | None]:
     """Place of every source slice of either, along the normal where positions are known, and mm between places.
 
     A gap of a whole number of steps is slices that neither SEG has a frame of; they keep their places.
     """
-    heights: dict[Source, float] = {}
+    heights: dict[FrameSource, float] = {}
     for mask in masks:
         sources = sources_of(mask)
         places = _heights(mask) or [float(index) for index in range(len(sources))]

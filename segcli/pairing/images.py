@@ -10,12 +10,13 @@ from pathlib import Path, PurePosixPath
 
 from segcli.case import Case, LeftOut
 from segcli.errors import UsageError
+from segcli.formats.dicom.records import dicom_case
 from segcli.formats.mask_files import MaskFile, key_of, list_masks
 from segcli.formats.readers import Readers
 from segcli.formats.scan import ScanOptions, scan
 from segcli.pairing.layout import Layout
 from segcli.pairing.names import by_key, mask_name
-from segcli.pairing.sources import DICOM, instance_uids, source_uids
+from segcli.pairing.sources import DICOM, source_uids
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _NUMBERED = (
@@ -138,7 +139,7 @@ class _Matcher:
         return {i: name if counts[name] == 1 else f"{name}#{i}" for i, name in self._names.items()}
 
     def _match_dicom(self, readers: Readers) -> None:
-        owners = {uid: case for case in self._cases if case.format == DICOM for uid in instance_uids(case)}
+        owners = {uid: case for case in self._cases if case.format == DICOM for uid in dicom_case(case).instance_uids}
         for mask in self._masks.values():
             if mask.format != DICOM:
                 continue

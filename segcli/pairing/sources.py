@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segcli.case import Case
-from segcli.formats.dicom.records import dicom_case
+from segcli.formats.dicom.records import FrameSource
 from segcli.formats.mask_files import MaskFile
 from segcli.formats.readers import Readers
 from segcli.image import LabelMap
@@ -17,16 +16,13 @@ from segcli.image import LabelMap
 DICOM = "dicom"
 _SOURCES = "sources"
 
-Source: TypeAlias = tuple[str, int]
-"""SOP instance UID and frame number (0: single frame) of a slice."""
-
 
 def has_sources(mask: LabelMap) -> bool:
     """Whether it was read from a DICOM SEG."""
     return _SOURCES in mask.extra
 
 
-def sources_of(mask: LabelMap) -> list[Source]:
+def sources_of(mask: LabelMap) -> list[FrameSource]:
     """The source of each slice of a mask that has them."""
     return [(str(uid), int(number)) for uid, number in mask.extra[_SOURCES]]
 
@@ -37,17 +33,7 @@ def source_uids(mask: MaskFile, readers: Readers) -> list[str]:
     return [uid for uid, _ in sources_of(labels)]
 
 
-def instance_uids(case: Case) -> list[str]:
-    """SOP instance UIDs of the files of a DICOM case."""
-    return [instance.instance_uid for instance in dicom_case(case).instances]
-
-
-def slices_of(case: Case) -> list[Source]:
-    """The slices of a DICOM case, in their order."""
-    return dicom_case(case).sources
-
-
-def laid_out(mask: LabelMap, places: Mapping[Source, int], slices: int) -> NDArray[Any]:
+def laid_out(mask: LabelMap, places: Mapping[FrameSource, int], slices: int) -> NDArray[Any]:
     """``[slice, row, column]``: each slice of a SEG at the place of its source, empty where it has none."""
     stack = np.zeros((slices, *mask.pixels.shape[1:]), mask.pixels.dtype)
     for source, plane in zip(sources_of(mask), mask.pixels, strict=True):

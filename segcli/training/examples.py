@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcli.errors import SegcliError, UsageError
+from segcli.formats.dicom.records import dicom_case
 from segcli.formats.interface import ReadRequest
 from segcli.formats.readers import Delivery, Readers
 from segcli.geometry import difference
@@ -20,7 +21,7 @@ from segcli.image import Image, LabelMap
 from segcli.pairing.images import Pair
 from segcli.pairing.names import Numbered
 from segcli.pairing.numbered import united
-from segcli.pairing.sources import DICOM, laid_out, slices_of, sources_of
+from segcli.pairing.sources import DICOM, laid_out, sources_of
 
 AHEAD = 4
 MOST_UNNAMED_LABELS = 64
@@ -169,7 +170,7 @@ def _by_source(pair: Pair, part: Image, mask: LabelMap) -> NDArray[Any]:
             f"{pair.name}: image and mask do not have the same geometry: {rows} × {columns} and "
             f"{_size(mask.pixels.shape[1:])} (rows × columns)"
         )
-    places = {source: place for place, source in enumerate(slices_of(pair.case))}
+    places = {source: place for place, source in enumerate(dicom_case(pair.case).sources)}
     if not places.keys() >= set(sources_of(mask)):
         raise UsageError(f"{pair.name}: its DICOM SEG has a frame of an image that is not in the folder")
     return laid_out(mask, places, len(places))

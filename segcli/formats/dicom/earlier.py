@@ -27,7 +27,7 @@ def replaced(earlier: Path, case: Case) -> str | None:
             used, uid, comments = _instances(seg), str(seg.SOPInstanceUID), str(seg.get("ImageComments", ""))
     except Exception:  # noqa: BLE001 - pydicom raises many kinds on a damaged file, which is replaced or refused later
         return None
-    there = {instance.instance_uid for instance in dicom_case(case).instances}
+    there = set(dicom_case(case).instance_uids)
     if used == there:
         passed_on = _REPLACES.search(comments)
         return None if passed_on is None else passed_on[0]

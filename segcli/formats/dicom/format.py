@@ -76,8 +76,7 @@ class DicomFormat(Format):
 
     def group(self, files: Sequence[DescribedFile], request: GroupRequest) -> Grouped:
         """Series, or parts of one, as cases."""
-        from segcli.formats.dicom.grouping import GroupRequest as InstanceRequest
-        from segcli.formats.dicom.grouping import group
+        from segcli.formats.dicom.grouping import SeriesRequest, group
 
         by_path = {entry.file.path: entry.file for entry in files}
         left_out: list[LeftOut] = []
@@ -89,7 +88,7 @@ class DicomFormat(Format):
             status: Literal["skipped", "failed"] = "skipped" if isinstance(answer, SkippedCase) else "failed"
             name, identifier = str(by_path[path].relative), by_path[path].id(request.key)
             left_out.append(LeftOut(name, identifier, status, str(answer), (path,), self.name))
-        instances = InstanceRequest(lambda path: by_path[path].relative, request.select, request.spacing_given)
+        instances = SeriesRequest(lambda path: by_path[path].relative, request.select, request.spacing_given)
         cases, more = group(described, instances)
         linked = [replace(case, linked=any(by_path[path].linked for path in case.files)) for case in cases]
         return Grouped(linked, left_out + more)

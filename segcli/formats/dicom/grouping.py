@@ -27,7 +27,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class GroupRequest:
+class SeriesRequest:
     """``relative``: path of a source file below the output folder, for mirroring. ``select``: pairs of ``--select``.
 
     ``spacing_given``: ``--spacing`` stands in where a series states none, so that is nothing to warn of.
@@ -38,7 +38,7 @@ class GroupRequest:
     spacing_given: bool = False
 
 
-def group(files: Sequence[InstanceFile], request: GroupRequest) -> tuple[list[Case], list[LeftOut]]:
+def group(files: Sequence[InstanceFile], request: SeriesRequest) -> tuple[list[Case], list[LeftOut]]:
     """Cases of all series, and what was left out.
 
     Every file ends in a case or in exactly one left-out entry; a file with several time points or orientations may be
@@ -54,7 +54,7 @@ def group(files: Sequence[InstanceFile], request: GroupRequest) -> tuple[list[Ca
 
 
 class _Sorter:
-    def __init__(self, request: GroupRequest, conflicts: Conflicts) -> None:
+    def __init__(self, request: SeriesRequest, conflicts: Conflicts) -> None:
         self._request = request
         self._conflicts = conflicts
         self.cases: list[Case] = []

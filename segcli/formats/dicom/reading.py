@@ -41,7 +41,7 @@ TAGS = values.tags_of(_KEYWORDS)
 
 _QUICK = kinds.NATIVE - {kinds.DEFLATED}
 _CHANGED = "a file is no longer what it was when the folder was scanned: run again"
-_BYTES_A_PIXEL = 32
+_BYTES_PER_PIXEL = 32
 """No layout we read needs more; bounds what a deflated file may inflate to."""
 
 
@@ -128,7 +128,7 @@ class _Stack:
         with self._telling(index):
             instance = self._details.instances[index]
             pixels = self._details.rows * self._details.columns * instance.frames
-            opened = open_whole(data, HEADER_LIMIT + pixels * _BYTES_A_PIXEL, TAGS)
+            opened = open_whole(data, HEADER_LIMIT + pixels * _BYTES_PER_PIXEL, TAGS)
             layout = self._checked_layout(opened, instance)
             read_frame = frame_reader(opened, layout)
         for place in self._places[index]:

@@ -17,6 +17,9 @@ from segcli.image import Geometry, Json, Vector
 Cosines: TypeAlias = tuple[float, float, float, float, float, float]
 """Direction of the rows, then of the columns (Image Orientation Patient)."""
 
+FrameSource: TypeAlias = tuple[str, int]
+"""SOP instance UID and frame number (0: the only frame) of the slice that a frame of a mask was drawn on."""
+
 TimeValue: TypeAlias = float | str
 """A value that sorts in time: a number where it is one, else text."""
 
@@ -176,8 +179,13 @@ class DicomCase(Details):
         return len(self.slices), self.rows, self.columns
 
     @property
-    def sources(self) -> list[tuple[str, int]]:
-        """SOP instance UID and frame number of each slice."""
+    def instance_uids(self) -> list[str]:
+        """Of each file."""
+        return [instance.instance_uid for instance in self.instances]
+
+    @property
+    def sources(self) -> list[FrameSource]:
+        """Of each slice."""
         return [(self.instances[source.file].instance_uid, source.frame) for source in self.slices]
 
     def to_json(self) -> Json:

@@ -20,7 +20,7 @@ from segcli.case import Case
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
 from segcli.formats.dicom import kinds, values
 from segcli.formats.dicom.quiet import quiet
-from segcli.formats.dicom.records import Cosines, dicom_case
+from segcli.formats.dicom.records import Cosines, FrameSource, dicom_case
 from segcli.formats.dicom.seg_writer import segment_numbers, to_segments
 from segcli.formats.dicom.space import has_planes
 from segcli.formats.dicom.stack import along_normal
@@ -32,14 +32,12 @@ from segcli.regular_file import open_regular
 from segcli.settings import PredictSettings
 
 _LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
-Slice = tuple[str, int]
-"""SOP instance UID and frame number (0: single frame) of a source slice."""
 
 
 @dataclass(frozen=True)
 class _Frame:
     segment: int | None
-    source: Slice
+    source: FrameSource
     position: tuple[float, float, float] | None
     pixels: NDArray[Any]
 
@@ -78,7 +76,7 @@ def verify(path: Path, case: Case, masks: Sequence[LabelMap], request: MaskReque
     expected = to_segments(masks, case, numbers)
     with quiet():
         seg, frames = _frames(path)
-    keys: dict[Slice, int] = {source: index for index, source in enumerate(dicom_case(case).sources)}
+    keys: dict[FrameSource, int] = {source: index for index, source in enumerate(dicom_case(case).sources)}
     found = np.zeros_like(expected)
     for frame in frames:
         index = keys.get(frame.source)
@@ -157,7 +155,7 @@ def _orientation(seg: Dataset) -> Cosines | None:
     return None if stated is None else (stated[0], stated[1], stated[2], stated[3], stated[4], stated[5])
 
 
-def _order(frames: Sequence[_Frame], orientation: Cosines | None) -> dict[Slice, int]:
+def _order(frames: Sequence[_Frame], orientation: Cosines | None) -> dict[FrameSource, int]:
     """Place of each source slice in the label map."""
     positions = {frame.source: frame.position for frame in frames}
     if orientation is None or any(position is None for position in positions.values()):
@@ -167,7 +165,9 @@ def _order(frames: Sequence[_Frame], orientation: Cosines | None) -> dict[Slice,
     return {source: index for index, source in enumerate(sorted(positions, key=lambda key: heights[key]))}
 
 
-def _geometry(seg: Dataset, frames: Sequence[_Frame], order: dict[Slice, int], orientation: Cosines | None) -> Geometry:
+def _geometry(
+    seg: Dataset, frames: Sequence[_Frame], order: dict[FrameSource, int], orientation: Cosines | None
+) -> Geometry:
     measures = values.item(seg.SharedFunctionalGroupsSequence[0], "PixelMeasuresSequence")
     spacing = None if measures is None else values.numbers(measures, "PixelSpacing", 2)
     known = None if spacing is None else (spacing[0], spacing[1])

@@ -14,7 +14,7 @@ from pydicom import Sequence as DicomSequence
 from pydicom.uid import UID
 
 from segcli.errors import UnsupportedError
-from segcli.formats.dicom.grouping import GroupRequest, group
+from segcli.formats.dicom.grouping import SeriesRequest, group
 from segcli.formats.dicom.instance import describe_instance
 from segcli.formats.dicom.records import Instance, Plane
 from segcli.formats.dicom.split import Frame, stacks_of
@@ -56,7 +56,7 @@ def test_a_copy_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     records = [(path, describe_instance(path)) for path in paths]
     paths[1].unlink()
     os.mkfifo(paths[1])
-    cases, left_out = group(records, GroupRequest(lambda path: Path(path.name)))
+    cases, left_out = group(records, SeriesRequest(lambda path: Path(path.name)))
     assert not cases
     assert {entry.status for entry in left_out} == {"failed"}
 
