@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TypeAlias
 
 from pydicom.dataset import Dataset
@@ -80,7 +81,7 @@ _Places: TypeAlias = tuple[Dataset, Dataset, Dataset, Dataset]
 
 def _plane(places: _Places, times: dict[str, TimeValue], frame_type: str | None = None) -> Plane:
     position, orientation, measures, transformation = places
-    return Plane(
+    plane = Plane(
         position=_position(position),
         orientation=_orientation(orientation),
         pixel_spacing=_spacing(measures),
@@ -90,28 +91,28 @@ def _plane(places: _Places, times: dict[str, TimeValue], frame_type: str | None 
         rescale_intercept=values.number(transformation, "RescaleIntercept"),
         times=times,
         frame_type=frame_type,
-        malformed=_malformed(places),
     )
+    malformed = _malformed(plane, places)
+    return plane if malformed is None else replace(plane, malformed=malformed)
 
 
-def _malformed(places: _Places) -> str | None:
+def _malformed(plane: Plane, places: _Places) -> str | None:
     """The keyword of an element that is not empty and yet holds no usable value."""
     position, orientation, measures, transformation = places
-    for data_set, keyword, count in (
-        (position, "ImagePositionPatient", 3),
-        (orientation, "ImageOrientationPatient", 6),
-        (measures, "PixelSpacing", 2),
-        (transformation, "RescaleSlope", 1),
-        (transformation, "RescaleIntercept", 1),
+    for usable, data_set, keyword, count in (
+        (plane.position, position, "ImagePositionPatient", 3),
+        (plane.orientation, orientation, "ImageOrientationPatient", 6),
+        (plane.pixel_spacing, measures, "PixelSpacing", 2),
+        (None, transformation, "RescaleSlope", 1),  # one number, not the first of several
+        (None, transformation, "RescaleIntercept", 1),
     ):
-        if values.has(data_set, keyword) and values.numbers(data_set, keyword, count) is None:
+        if usable is None and values.has(data_set, keyword) and values.numbers(data_set, keyword, count) is None:
             if values.is_empty(data_set, keyword):
                 continue
             return keyword
-    cosines = values.numbers(orientation, "ImageOrientationPatient", 6)
-    if cosines is not None and any(cosines) and _orientation(orientation) is None:
+    if plane.orientation is None and any(values.numbers(orientation, "ImageOrientationPatient", 6) or ()):
         return "ImageOrientationPatient"
-    return "RescaleSlope" if values.number(transformation, "RescaleSlope") == 0 else None
+    return "RescaleSlope" if plane.rescale_slope == 0 else None
 
 
 def _position(data_set: Dataset) -> Vector | None:
