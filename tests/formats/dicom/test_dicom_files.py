@@ -112,6 +112,19 @@ def test_encrypted_and_video_and_slides_are_skipped(tmp_path: Path) -> None:
         FORMAT.describe(tmp_path / "slide")
 
 
+def test_what_a_damaged_sop_class_swallowed_is_told_to_nobody(tmp_path: Path) -> None:
+    image = making.stack(making.phantom(1))[0]
+    del image.PixelData
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = "1.2.3.4.5.6.7.8.9.10.11.12"
+    path = making.save(image, tmp_path / "a")
+    path.write_bytes(
+        path.read_bytes().replace(b"1.2.3.4.5.6.7.8.9.10.11.12", b"1.2.3\0\x10\0\x10\0PN\x0e\0Test^Jane \x1c\x1c")
+    )
+    with pytest.raises(SkippedCase, match="no image in it") as caught:
+        FORMAT.describe(path)
+    assert "Jane" not in str(caught.value)
+
+
 def test_undecodable_syntax_fails_its_series_by_uid_and_no_other(tmp_path: Path) -> None:
     making.save_all(making.stack(making.phantom()), tmp_path / "good")
     image = making.stack(making.phantom(1), series=f"{making.ROOT}.8")[0]
