@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from segcli.contract import GatedNetwork, ModelCard
 from segcli.engine.device import accumulators_device, choose_batch, choose_device, choose_precision
 from segcli.engine.empty_filter import filter_for, refuse_too_large
+from segcli.engine.events import NO_MEMORY, Band, CollectedMasks, Event, Progress, Result, Segmented
 from segcli.engine.gate import thresholds
 from segcli.engine.infer import Inference
 from segcli.engine.pipeline import Pipeline, is_out_of_memory
@@ -20,70 +21,13 @@ from segcli.engine.prepare import Prepared, prepare
 from segcli.engine.tiles import Layout, window
 from segcli.engine.work import Blend, PartWork, Tile, Unit, Work
 from segcli.errors import CaseError
-from segcli.image import BandSink, BandSource, LabelMap
+from segcli.image import BandSource
 from segcli.settings import Precision, PredictSettings
 
-K = TypeVar("K", bound=Hashable)
-K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
+K = TypeVar("K")
 
 MOST_CASES = 32
 """Cases that may wait for survivors of later ones to fill a decoder batch with theirs."""
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """What became of one case.
-
-    ``masks``: one a part, empty where the parts went to sinks. ``counts``: per part, label value → pixels.
-    ``presence``: label name → the highest score of its tiles; None without a head. ``slice_presence``: the same per
-    part and unit (slice of a 2-D model). ``slices_emptied``: units on which the empty filter took a label off that had
-    been drawn; ``filter_scores``: what it judged by, as ``slice_presence``; None without a filter. ``seconds``: time in
-    the network, shared by tile count. ``empty_reason``: why no label was found (``gate``, ``threshold``, or
-    ``post-processing`` where the filter took the last one off), None if one was.
-    """
-
-    masks: tuple[LabelMap, ...]
-    counts: tuple[Mapping[int, int], ...]
-    presence: Mapping[str, float] | None
-    slice_presence: tuple[tuple[Mapping[str, float], ...], ...] | None
-    tiles: int
-    tiles_gated: int
-    seconds: float
-    warnings: tuple[str, ...]
-    empty_reason: str | None
-    slices_emptied: int = 0
-    filter_scores: tuple[tuple[Mapping[str, float], ...], ...] | None = None
-
-
-class Host(Protocol[K_contra]):
-    """Whoever runs the engine: asked about cases, and told after each batch how far they are."""
-
-    def sink(self, key: K_contra, part: int) -> BandSink | None:
-        """Where the mask of a part goes as it grows; None: into memory."""
-        ...
-
-    def spent(self, key: K_contra) -> float:
-        """Seconds of the case's deadline that were used before it came here."""
-        ...
-
-    def progress(self, key: K_contra, done: int, total: int) -> None:
-        """So many of the tiles of the oldest case in flight are done. Called after every batch."""
-        ...
-
-
-class Alone(Generic[K]):
-    """The host of a caller who wants masks in memory and nothing else."""
-
-    def sink(self, key: K, part: int) -> BandSink | None:
-        """Into memory."""
-        return None
-
-    def spent(self, key: K) -> float:
-        """Nothing."""
-        return 0.0
-
-    def progress(self, key: K, done: int, total: int) -> None:
-        """Nobody listens."""
 
 
 class Segmenter:
@@ -101,26 +45,33 @@ class Segmenter:
         self._window = torch.from_numpy(window([t - 2 * m for t, m in zip(card.tile, card.margin, strict=True)]))
         self._largest = max(label.value for label in card.labels)
 
-    def segment(
-        self, cases: Iterable[tuple[K, Sequence[BandSource]]], host: Host[K] | None = None
-    ) -> Iterator[tuple[K, Segmented | CaseError]]:
-        """Segment a stream of cases, yielding each in its turn as soon as its last tile is done.
+    def segment(self, cases: Iterable[tuple[K, Sequence[BandSource]]]) -> Iterator[tuple[K, Segmented | CaseError]]:
+        """Segment cases whose masks fit in memory, yielding each in its turn as soon as its last tile is done.
 
         Tiles of neighbouring cases share batches, so some later cases are taken before a case ends. A case that
-        cannot be segmented comes back as its CaseError; the others go on. Sinks are written to, never finished.
+        cannot be segmented comes back as its CaseError; the others go on.
         """
-        yield from _Stream(self, host or Alone()).run(cases)
+        stream: Stream[tuple[K, CollectedMasks]] = Stream(self)
+        for event in _whole(stream, cases):
+            if isinstance(event, Band):
+                try:
+                    event.case[1].write(event)
+                except CaseError as error:
+                    stream.give_up(event.case, error)
+            elif isinstance(event, Result):
+                yield _with_masks(event)
+            del event  # or its masks would live until the next
 
-    def begin(self, key: Any, parts: Sequence[BandSource], host: Host[Any]) -> Work:
+    def begin(self, key: Any, parts: Sequence[BandSource], seconds: float = 0.0) -> Work:
         """Everything decided about a case before its first tile. An error is the case's own."""
-        work = Work(key, [], self.batch)
+        work = Work(key, [], self.batch, seconds)
         try:
             for number, part in enumerate(parts):
                 prepared = prepare(part, self.card, self.settings.spacing, self.settings.max_pixels)
                 layout = Layout.of(prepared.unit_grid, self.card, self.settings.overlap)
                 if self.empty_filter is not None:
                     refuse_too_large(layout, self.card, self.settings.max_pixels)
-                work.parts.append(PartWork(prepared, layout, self._largest, host.sink(key, number)))
+                work.parts.append(PartWork(number, prepared, layout, self._largest))
                 work.tiles += prepared.units * layout.count
                 work.warnings |= dict.fromkeys(prepared.warnings)
         except (CaseError, MemoryError, RuntimeError) as error:
@@ -150,14 +101,10 @@ class Segmenter:
         device = accumulators_device(self.device, layout, self.card.network_outputs, self.settings.memory)
         return self._window.to(device)
 
-    def outcome(self, work: Work, parts: Sequence[BandSource]) -> Segmented | CaseError:
-        """What became of a case whose tiles are all done."""
+    def result(self, work: Work) -> Segmented | CaseError:
+        """The result of a case whose tiles are all done."""
         if work.error is not None:
             return work.error
-        try:
-            finished = [each.finish(part) for each, part in zip(work.parts, parts, strict=True)]
-        except CaseError as error:
-            return error
         names = [label.name for label in self.card.labels]
         counts = tuple(
             {label.value: int(part.counts[label.value]) for label in self.card.labels} for part in work.parts
@@ -169,7 +116,7 @@ class Segmenter:
             presence = dict(zip(names, highest, strict=True))
         found = any(count for part in counts for count in part.values())
         return Segmented(
-            masks=tuple(mask for mask in finished if mask is not None),
+            masks=(),
             counts=counts,
             presence=presence,
             slice_presence=slice_presence,
@@ -185,56 +132,80 @@ class Segmenter:
         )
 
 
-class _Stream:
-    """One call of :meth:`Segmenter.segment`."""
+class Stream(Generic[K]):
+    """Cases fed one by one; :meth:`feed` and :meth:`finish` yield what became known meanwhile, of any of them.
 
-    def __init__(self, segmenter: Segmenter, host: Host[Any]) -> None:
+    The network works while the next event is waited for, and at no other time. What they yield must be taken to the
+    end before the next case is fed.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
-        self._host = host
         self._limit = segmenter.settings.case_timeout
         self._pipeline = segmenter.pipeline()
-        self._waiting: deque[tuple[Work, Sequence[BandSource]]] = deque()
+        self._waiting: deque[Work] = deque()
 
-    def run(self, cases: Iterable[tuple[Any, Sequence[BandSource]]]) -> Iterator[tuple[Any, Segmented | CaseError]]:
-        for key, parts in cases:
-            work = self._segmenter.begin(key, parts, self._host)
-            self._waiting.append((work, parts))
-            for tile in self._segmenter.tiles(work):
-                if self._pipeline.feed(tile):
-                    self._collect()
-                    yield from self._finished()
-            if len(self._waiting) > MOST_CASES:
-                self._pipeline.release()
-                self._collect()
-            yield from self._finished()
-        self._pipeline.flush()
-        self._collect()
+    def feed(self, case: K, volumes: Sequence[BandSource], seconds: float = 0.0) -> Iterator[Event[K]]:
+        """One case more. ``seconds``: of its deadline, used before it came here."""
+        work = self._segmenter.begin(case, volumes, seconds)
+        self._waiting.append(work)
+        for tile in self._segmenter.tiles(work):
+            if self._pipeline.feed(tile):
+                yield from self._collected()
+        if len(self._waiting) > MOST_CASES:
+            self._pipeline.release()
+            yield from self._collected()
         yield from self._finished()
 
-    def _collect(self) -> None:
+    def finish(self) -> Iterator[Event[K]]:
+        """There are no more cases."""
+        self._pipeline.flush()
+        yield from self._collected()
+
+    def give_up(self, case: K, error: CaseError) -> None:
+        """Spend no more time on a case in flight: ``error`` becomes its result."""
+        for work in self._waiting:
+            if work.key is case and work.error is None:
+                work.error = error
+
+    def _collected(self) -> Iterator[Event[K]]:
         """Add what is done to the masks, and look at the deadlines."""
         for tile in self._pipeline.done():
             work = tile.work
-            if work.error is None:
-                try:
-                    tile.unit.add(tile)
-                except CaseError as error:
-                    work.error = error
             work.done += 1
             work.gated += tile.probabilities is None
-        for work, _ in self._waiting:
-            if self._limit is not None and not work.finished:
-                used = work.seconds + self._host.spent(work.key)
-                if used > self._limit:
-                    work.error = CaseError(f"not done within --case-timeout ({self._limit:g} s)")
+            try:
+                for slice_index, row, labels in tile.unit.add(tile) if work.error is None else ():
+                    yield Band(work.key, tile.unit.part.number, slice_index, row, labels)
+                    if work.error is not None:
+                        break
+            except CaseError as error:
+                work.error = error
+        for work in self._waiting:
+            if self._limit is not None and not work.finished and work.seconds + work.seconds_before > self._limit:
+                work.error = CaseError(f"not done within --case-timeout ({self._limit:g} s)")
         if self._waiting:
-            first = self._waiting[0][0]
-            self._host.progress(first.key, first.done, first.tiles)
+            first = self._waiting[0]
+            yield Progress(first.key, first.done, first.tiles)
+        yield from self._finished()
 
-    def _finished(self) -> Iterator[tuple[Any, Segmented | CaseError]]:
-        while self._waiting and self._waiting[0][0].finished:
-            work, parts = self._waiting.popleft()
-            yield work.key, self._segmenter.outcome(work, parts)
+    def _finished(self) -> Iterator[Result[K]]:
+        while self._waiting and self._waiting[0].finished:
+            work = self._waiting.popleft()
+            yield Result(work.key, self._segmenter.result(work))
+
+
+def _with_masks(event: Result[tuple[K, CollectedMasks]]) -> tuple[K, Segmented | CaseError]:
+    (key, masks), result = event.case, event.result
+    return key, result if isinstance(result, CaseError) else replace(result, masks=masks.label_maps())
+
+
+def _whole(
+    stream: Stream[tuple[K, CollectedMasks]], cases: Iterable[tuple[K, Sequence[BandSource]]]
+) -> Iterator[Event[tuple[K, CollectedMasks]]]:
+    for key, volumes in cases:
+        yield from stream.feed((key, CollectedMasks(volumes)), volumes)
+    yield from stream.finish()
 
 
 def _by_name(
@@ -256,5 +227,5 @@ def _own_error(error: Exception) -> CaseError:
     if isinstance(error, CaseError):
         return error
     if isinstance(error, MemoryError) or is_out_of_memory(error):
-        return CaseError("the image needs more memory than there is")
+        return CaseError(NO_MEMORY)
     raise error

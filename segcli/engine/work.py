@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,7 +19,9 @@ from segcli.engine.strips import Strips
 from segcli.engine.tiles import Layout
 from segcli.engine.way_back import WayBack
 from segcli.errors import CaseError
-from segcli.image import BandSink, BandSource, LabelMap
+
+Rows: TypeAlias = tuple[int, int, NDArray[Any]]
+"""Slice, first row, label numbers ``[row, column]`` of it and the rows that follow: final, as the source lies."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,15 @@ class Blend:
 
 @dataclass
 class Work:
-    """A case: ``batch`` is the run's until memory forces a smaller one on it. ``emptied``: units that lost a label."""
+    """A case: ``batch`` is the run's until memory forces a smaller one on it. ``emptied``: units that lost a label.
+
+    ``seconds``: in the network; ``seconds_before``: of its deadline, used before it came here.
+    """
 
     key: Any
     parts: list[PartWork]
     batch: int
+    seconds_before: float = 0.0
     tiles: int = 0
     done: int = 0
     gated: int = 0
@@ -62,20 +68,20 @@ _HALVED = "out of memory on the device, the batch was made smaller for this imag
 
 
 class PartWork:
-    """One part and its mask, which grows band by band in memory or goes to ``sink``."""
+    """One part on its way. Of one that was turned the mask is held until it is whole and can be turned back."""
 
-    def __init__(self, prepared: Prepared, layout: Layout, largest: int, sink: BandSink | None) -> None:
+    def __init__(self, number: int, prepared: Prepared, layout: Layout, largest: int) -> None:
+        self.number = number
         self.prepared = prepared
         self.layout = layout
         self.counts = np.zeros(largest + 1, np.int64)
         self.presence: list[Tensor | None] = [None] * prepared.units
         self.filter_scores: list[Tensor | None] = [None] * prepared.units
-        self._sink = sink
-        self._direct = sink is not None and not prepared.turned
+        self._units_left = prepared.units
         dtype = np.uint8 if largest <= 255 else np.uint16
-        self._mask: NDArray[Any] | None = None if self._direct else np.zeros(prepared.stored, dtype)
+        self._turned = np.zeros(prepared.stored, dtype) if prepared.turned else None
 
-    def take(self, unit: int, first: int, labels: NDArray[Any]) -> None:
+    def take(self, unit: int, first: int, labels: NDArray[Any]) -> Iterator[Rows]:
         """Final rows of a unit from ``first`` on: ``[row, column]``, of a 3-D unit ``[slice, row, column]``."""
         slices = [(unit, first, labels)] if labels.ndim == 2 else [(first + i, 0, s) for i, s in enumerate(labels)]
         for index, row, plane in slices:
@@ -84,21 +90,18 @@ class PartWork:
                 plane = plane * valid[index, row : row + len(plane)]  # noqa: PLW2901 - padding is background
             if plane.any():
                 self.counts += np.bincount(plane.ravel(), minlength=len(self.counts))
-            if self._mask is not None:
-                self._mask[index, row : row + len(plane)] = plane
-            elif self._sink is not None:
-                self._sink.write(index, row, plane)
+            if self._turned is None:
+                yield index, row, plane
+            else:
+                self._turned[index, row : row + len(plane)] = plane
 
-    def finish(self, part: BandSource) -> LabelMap | None:
-        """The mask of ``part`` in its own orientation; None if it went to the sink."""
-        if self._mask is None:
-            return None
-        mask = np.ascontiguousarray(self.prepared.turn.undo(self._mask))
-        if self._sink is None:
-            return LabelMap(mask, part.geometry, part.extra)
-        for index, plane in enumerate(mask):
-            self._sink.write(index, 0, plane)
-        return None
+    def unit_done(self) -> Iterator[Rows]:
+        """What was held until now, if that was the last unit."""
+        self._units_left -= 1
+        if self._units_left == 0 and self._turned is not None:
+            for index, plane in enumerate(self.prepared.turn.undo(self._turned)):
+                yield index, 0, np.ascontiguousarray(plane)
+            self._turned = None
 
 
 class Unit:
@@ -106,7 +109,7 @@ class Unit:
 
     def __init__(self, work: Work, part: PartWork, index: int, blend: Blend) -> None:
         self.work = work
-        self._part = part
+        self.part = part
         self._index = index
         self._layout = part.layout
         self._missing = part.layout.count
@@ -119,7 +122,7 @@ class Unit:
 
     def tiles(self, device: torch.device) -> Iterator[Tile]:
         """All tiles, row of tiles by row of tiles; rows are read as they are needed."""
-        strips: Strips = self._part.prepared.strips(self._index, device)
+        strips: Strips = self.part.prepared.strips(self._index, device)
         strip: Tensor | None = None
         at = -1
         for corner in self._layout.corners():
@@ -129,34 +132,35 @@ class Unit:
             rest = tuple(slice(c, c + t) for c, t in zip(corner[1:], self._layout.tile[1:], strict=True))
             yield Tile(self, corner, strip[(slice(None), slice(None), *rest)])
 
-    def add(self, tile: Tile) -> None:
-        """The tile's result, tiles in their order. Raises CaseError for values that are not numbers."""
+    def add(self, tile: Tile) -> Iterator[Rows]:
+        """Take the tile's result, tiles in their order; what became final. CaseError for values that are no numbers."""
         if tile.corner[0] != self._stitch.start:
-            self._advance(tile.corner[0])
+            yield from self._advance(tile.corner[0])
         self._stitch.add(tile.corner, tile.probabilities, tile.kept)
         if tile.presence is not None:
-            before = self._part.presence[self._index]
-            self._part.presence[self._index] = tile.presence if before is None else before.maximum(tile.presence)
+            before = self.part.presence[self._index]
+            self.part.presence[self._index] = tile.presence if before is None else before.maximum(tile.presence)
         self._missing -= 1
         if self._missing == 0:
-            self._advance(None)
+            yield from self._advance(None)
+            yield from self.part.unit_done()
 
-    def _advance(self, start: int | None) -> None:
+    def _advance(self, start: int | None) -> Iterator[Rows]:
         probabilities = self._stitch.advance(start)
         if self._held is None:
-            self._give(self._stitch.start, probabilities)
+            yield from self._give(self._stitch.start, probabilities)
             return
         self._held.add(self._stitch.start, probabilities)
         if start is None:
-            self._part.filter_scores[self._index] = self._held.scores()
+            self.part.filter_scores[self._index] = self._held.scores()
             self.work.emptied += self._held.close()
             for stop, band in self._held.bands():
-                self._give(stop, band)
+                yield from self._give(stop, band)
 
-    def _give(self, stop: int, probabilities: Tensor | None) -> None:
+    def _give(self, stop: int, probabilities: Tensor | None) -> Iterator[Rows]:
         final = self._back.add(stop, probabilities)
         if final is not None:
-            self._part.take(self._index, *final)
+            yield from self.part.take(self._index, *final)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from segcli.contract import Intensity, Label, ModelCard
-from segcli.engine.segmenter import Alone, Segmenter
+from segcli.engine.events import Band, Progress, Result
+from segcli.engine.segmenter import Segmenter, Stream
 from segcli.geometry import Geometry
 from segcli.image import Image
 from segcli.settings import PredictSettings
@@ -74,19 +75,20 @@ class Banded:
 
 
 class Sink:
-    """Takes rows in order and nothing else."""
+    """Takes the bands of one volume in order and nothing else."""
 
     def __init__(self, shape):
         slices, _, rows, columns = shape
         self.mask = np.full((slices, rows, columns), 255, np.uint8)
         self.at = (0, 0)
 
-    def write(self, slice_index, row_start, labels):
-        assert (slice_index, row_start) == self.at
-        assert labels.dtype == np.uint8
-        assert labels.shape[1] == self.mask.shape[2]
-        stop = row_start + len(labels)
-        self.mask[slice_index, row_start:stop] = labels
+    def write(self, band):
+        assert (band.slice_index, band.row_start) == self.at
+        assert band.labels.dtype == np.uint8
+        assert band.labels.shape[1] == self.mask.shape[2]
+        stop = band.row_start + len(band.labels)
+        self.mask[band.slice_index, band.row_start : stop] = band.labels
+        slice_index = band.slice_index
         self.at = (slice_index, stop) if stop < self.mask.shape[1] else (slice_index + 1, 0)
 
     @property
@@ -94,19 +96,34 @@ class Sink:
         return self.at == (len(self.mask), 0)
 
 
-class SinkHost(Alone):
-    """A host whose one part goes to a sink."""
-
-    def __init__(self, shape):
-        self.out = Sink(shape)
-
-    def sink(self, key, part):
-        return self.out
-
-
-def one(network, part, wanted=None, options=CPU, host=None):
-    ((_, result),) = Segmenter(network, wanted or card(), options).segment([("case", (part,))], host)
+def one(network, part, wanted=None, options=CPU):
+    ((_, result),) = Segmenter(network, wanted or card(), options).segment([("case", (part,))])
     return result
+
+
+def events(network, cases, wanted=None, options=CPU):
+    """All events of a stream of (name, parts) or (name, parts, seconds of the deadline used before)."""
+    stream = Stream(Segmenter(network, wanted or card(), options))
+    for case in cases:
+        yield from stream.feed(*case)
+    yield from stream.finish()
+
+
+def in_bands(network, part, wanted=None, options=CPU, out=None):
+    """The sink that took the bands of the one case, and its result."""
+    out = Sink(part.shape) if out is None else out
+    found = []
+    for event in events(network, [("case", (part,))], wanted, options):
+        match event:
+            case Band():
+                assert event.volume == 0 and not found
+                out.write(event)
+            case Result(result=result):
+                found.append(result)
+            case Progress(done=done, total=total):
+                assert done <= total
+    (result,) = found
+    return out, result
 
 
 def picture(rows, columns, seed=0, slices=1):

@@ -5,7 +5,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from engine_toys import CPU, NOWHERE, Alone, Banded, Gated, SinkHost, Threshold, card, one, picture
+from engine_toys import CPU, NOWHERE, Banded, Gated, Threshold, card, in_bands, one, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -23,13 +23,12 @@ MM = Geometry(spacing=(1.0, 1.0))
 
 def banded(network, pixels, wanted, options=CPU, geometry=NOWHERE):
     source = Banded(pixels, geometry)
-    host = SinkHost(pixels.shape)
-    result = one(network, source, wanted, options, host)
+    out, result = in_bands(network, source, wanted, options)
     if isinstance(result, CaseError):
         raise result
-    assert host.out.full
+    assert out.full
     assert result.masks == ()
-    return host.out, source, result
+    return out, source, result
 
 
 @settings(max_examples=30, deadline=None)
@@ -106,23 +105,20 @@ def test_what_is_held_does_not_grow_with_the_height(rows):
             band = np.full((1, row_stop - row_start, 24), 150, np.uint8)
             held.append(weakref.ref(band))
             assert sum(each() is not None for each in held) <= 3
-            ahead.append(row_stop - host.written)
+            ahead.append(row_stop - out.written)
             return band
 
-    class Nowhere(Alone):
+    class Nowhere:
         written = 0
 
-        def sink(self, key, part):
-            return self
+        def write(self, band):
+            assert band.row_start == self.written
+            assert len(band.labels) <= 8
+            self.written += len(band.labels)
 
-        def write(self, slice_index, row_start, labels):
-            assert row_start == self.written
-            assert len(labels) <= 8
-            self.written += len(labels)
-
-    host = Nowhere()
-    result = one(Gated(), Endless(np.zeros((1, 1, 1, 1), np.uint8)), host=host)
-    assert host.written == rows
+    out = Nowhere()
+    _, result = in_bands(Gated(), Endless(np.zeros((1, 1, 1, 1), np.uint8)), out=out)
+    assert out.written == rows
     assert result.counts == ({5: rows * 24},)
     assert max(ahead) <= 3 * 8
 

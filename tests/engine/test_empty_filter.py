@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engine_toys import CPU, Banded, SinkHost, Threshold, card, one
+from engine_toys import CPU, Banded, Threshold, card, in_bands, one
 from torch import nn
 
 from segcli.contract import EmptyFilter, Label
@@ -150,11 +150,10 @@ def test_an_image_read_in_bands_is_held_a_slice_at_a_time():
     pixels = slices(*[{(0, 2, 3): p, (1, 7, 7): 0.8} for p in (0.9, 0.55)]).pixels
     pixels = np.tile(pixels, (1, 1, 4, 1))
     filtered = wanted(2, 0.6, 0)
-    host = SinkHost(pixels.shape)
-    result = one(Says(), Banded(pixels), filtered, host=host)
-    assert host.out.full and result.masks == ()
-    assert np.array_equal(host.out.mask, one(Says(), Image(pixels), filtered).masks[0].pixels)
-    assert (host.out.mask == 5).any(axis=(1, 2)).tolist() == [True, False]
+    out, result = in_bands(Says(), Banded(pixels), filtered)
+    assert out.full and result.masks == ()
+    assert np.array_equal(out.mask, one(Says(), Image(pixels), filtered).masks[0].pixels)
+    assert (out.mask == 5).any(axis=(1, 2)).tolist() == [True, False]
 
 
 def test_a_slice_that_is_too_large_to_be_held_is_refused_and_off_helps():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engine_toys import CPU, Gated, Threshold, card, one, picture
+from engine_toys import CPU, Gated, Threshold, card, events, one, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,8 @@ from segcli.catalog import load_catalog
 from segcli.contract import Gate
 from segcli.engine import pipeline
 from segcli.engine.infer import Inference
-from segcli.engine.segmenter import MOST_CASES, Alone, Segmenter
+from segcli.engine.events import Band, Progress, Result
+from segcli.engine.segmenter import MOST_CASES, Segmenter, Stream
 from segcli.errors import CaseError
 from segcli.image import Image
 from segcli.settings import PredictSettings
@@ -69,13 +70,11 @@ def test_tiles_waiting_behind_a_survivor_are_bounded_within_a_case(monkeypatch):
     pixels = np.zeros((1, 1, 8, 6 * 200), np.uint8)
     pixels[0, 0, 3, 3] = 150
     network = Gated()
-    waiting = []
-
-    class Watching(Alone):
-        def progress(self, key, done, total):
-            waiting.append(3 * len(network.encoded) - done)
-
-    one(network, Image(pixels), card(gate=GATE), host=Watching())
+    waiting = [
+        3 * len(network.encoded) - event.done
+        for event in events(network, [("case", (Image(pixels),))], card(gate=GATE))
+        if isinstance(event, Progress)
+    ]
     assert max(waiting) <= 10 + 3
 
 
@@ -177,19 +176,30 @@ def test_a_presence_that_is_not_a_number_never_turns_a_tile_away():
 
 
 def test_the_deadline_of_a_case_is_looked_at_between_batches():
-    class Slow(Alone):
-        told = ()
-
-        def spent(self, key):
-            return 100.0 if key == 0 else 0.0
-
-        def progress(self, key, done, total):
-            self.told = (*self.told, (key, done, total))
-
-    host = Slow()
     options = PredictSettings(device="cpu", batch=1, case_timeout=50)
-    cases = [(number, (picture(20, 20),)) for number in range(2)]
-    results = dict(Segmenter(Threshold(), card(), options).segment(cases, host))
-    assert "--case-timeout" in str(results[0])
-    assert results[1].masks[0].pixels.any()
-    assert host.told[-1] == (1, 9, 9)
+    cases = [("late", (picture(20, 20),), 100.0), ("good", (picture(20, 20),), 0.0)]
+    found = list(events(Threshold(), cases, options=options))
+    results = {event.case: event.result for event in found if isinstance(event, Result)}
+    assert "--case-timeout" in str(results["late"])
+    assert results["good"].counts[0][5] > 0
+    last = [event for event in found if isinstance(event, Progress)][-1]
+    assert (last.case, last.done, last.total) == ("good", 9, 9)
+
+
+def test_a_case_that_is_given_up_costs_no_more_batches_and_its_neighbours_nothing():
+    network = Gated()
+    stream = Stream(Segmenter(network, card(), replace(CPU, batch=1)))
+    results, bands = {}, []
+    for name, rows in (("a", 20), ("full", 200), ("b", 20)):
+        for event in stream.feed(name, (picture(rows, 8),)):
+            if isinstance(event, Band):
+                bands.append(event.case)
+                if event.case == "full":
+                    stream.give_up("full", CaseError("the disk is full"))
+            elif isinstance(event, Result):
+                results[event.case] = event.result
+    assert list(stream.finish()) == []
+    assert str(results["full"]) == "the disk is full"
+    assert bands.count("full") == 1
+    assert len(network.encoded) < 12
+    assert results["a"].counts == results["b"].counts
