@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from segcli.batch.observer import RunObserver
 from segcli.batch.plan import check_folders, default_output
-from segcli.batch.run import Interrupt, run
+from segcli.batch.run import run
+from segcli.batch.tools import Interrupt, Tools
 from segcli.catalog import load_catalog
 from segcli.checked_settings import check_settings, refuse_of_folders, settings_from
 from segcli.engine.model import LoadedModel
@@ -19,7 +21,7 @@ from segcli.engine.scope import parts_out_of_scope
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UnsupportedError, UsageError
 from segcli.in_memory import take
-from segcli.outcome import Outcome, Report
+from segcli.outcome import Report
 from segcli.settings import PredictSettings
 
 
@@ -104,23 +106,7 @@ def predict(
     target = default_output(paths[0]) if output is None else _path(output)
     check_folders(paths, target)
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
-    return run(paths, target, loaded, settings, _Nobody(), Interrupt())
-
-
-class _Nobody:
-    """A listener that does not listen."""
-
-    def begun(self, facts: Any) -> None:
-        """The run begins."""
-
-    def planned(self, jobs: int, found: int, seconds: float) -> None:
-        """The inputs are scanned."""
-
-    def told(self, outcome: Outcome) -> None:
-        """A case has an outcome."""
-
-    def progress(self, done: int, total: int) -> None:
-        """Some tiles are done."""
+    return run(paths, target, loaded, settings, RunObserver(), Interrupt(), Tools())
 
 
 def _path(given: Any) -> Path:

@@ -57,14 +57,6 @@ class BandSource(Protocol):
         ...
 
 
-class BandSink(Protocol):
-    """A mask that is written a band of rows at a time, each slice from its first row to its last."""
-
-    def write(self, slice_index: int, row_start: int, labels: NDArray[Any]) -> None:
-        """Take ``labels`` ``[row, column]``, uint8 or uint16, as the rows from ``row_start`` on."""
-        ...
-
-
 @dataclass(frozen=True)
 class Image:
     """One part of a case, all in memory; a :class:`BandSource`.

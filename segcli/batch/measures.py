@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from segcli.case import Case
 from segcli.contract import ModelCard
-from segcli.engine.segmenter import Segmented
+from segcli.engine.events import Segmented
 from segcli.formats.readers import Delivery
 from segcli.image import BandSource, Geometry, Json
 from segcli.outcome import Outcome

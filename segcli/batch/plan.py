@@ -125,7 +125,7 @@ def plan(
     return jobs, known
 
 
-def streams(jobs: Sequence[Job], history: History) -> Iterator[Sequence[Job]]:
+def retry_batches(jobs: Sequence[Job], history: History) -> Iterator[Sequence[Job]]:
     """All jobs in one stream; those at hand when a run died after it, one by one, so that the guilty one shows."""
     yield [job for job in jobs if not history.deaths[job.case.id]]
     for job in jobs:

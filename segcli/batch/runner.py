@@ -5,278 +5,181 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYetError
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
-from segcli.batch.ahead import bytes_ahead, read_request, refuse_changed
-from segcli.batch.history import History
-from segcli.batch.host import EngineHost
-from segcli.batch.in_flight import Reading, Segmenting
-from segcli.batch.key import hash_file, job_key, stat_of
-from segcli.batch.manifest import DISK_FULL, ManifestWriter
+from segcli.batch.ahead import ReadAhead, wait_for
+from segcli.batch.context import RunContext
+from segcli.batch.in_flight import Accepted, InFlight, accept
+from segcli.batch.manifest import DISK_FULL
+from segcli.batch.masks import Mask, WriteMask, finished, open_mask
 from segcli.batch.measures import DECIMALS, outcome_of
-from segcli.batch.plan import failed, skipped, unchanged
-from segcli.batch.watchdog import Watchdog
-from segcli.engine.segmenter import Segmented, Segmenter
-from segcli.errors import CaseError, SegcliError, SkippedCase, UnreadableError, UnsupportedError, WriteError
-from segcli.formats.atomic import Target, Written, is_disk_full, write_mask
+from segcli.batch.observer import RunObserver
+from segcli.batch.plan import failed
+from segcli.engine.events import Band, Event, Progress, Result, Segmented
+from segcli.engine.segmenter import Segmenter, Stream
+from segcli.errors import CaseError, SegcliError, UnsupportedError
+from segcli.formats.atomic import Written, is_disk_full
 from segcli.formats.interface import MaskRequest
-from segcli.formats.mask_sink import MaskSink, open_sink
-from segcli.formats.readers import Readers
-from segcli.formats.scan import other_modality
-from segcli.image import BandSource
 from segcli.outcome import Job, Outcome
 
-POLL = 0.2
-"""Seconds after which a wait looks whether the run was asked to stop."""
-WRITES_BEHIND = 4
-READING = 16
-"""Most cases read ahead, however small: each holds a file descriptor."""
+MAX_BEHIND = 4
+"""Masks that may wait to be written."""
 
 
 class DiskFullError(SegcliError):
     """The disk is full: going on would only fail case after case."""
 
 
+@dataclass(frozen=True)
+class _Writing:
+    """A mask that is written behind; ``outcome`` is the case's if that goes well."""
+
+    job: Job
+    outcome: Outcome
+    mask: Mask
+    future: Future[tuple[Written, float]]
+
+
 class Runner:
-    """Runs jobs. ``stop()`` true: nothing new is started, what is in flight is finished."""
+    """Runs jobs: the only one who reads, feeds the engine, takes what it yields and has it written.
+
+    ``stop`` of ``ahead`` true: nothing new is started, what is in flight is finished.
+    """
 
     def __init__(
         self,
         segmenter: Segmenter,
-        readers: Readers,
-        manifest: ManifestWriter,
-        history: History,
+        ahead: ReadAhead,
+        context: RunContext,
         request: MaskRequest,
-        *,
-        fingerprint: str,
-        output: Path,
-        token: str,
-        stop: Callable[[], bool],
+        observer: RunObserver,
+        write_mask: WriteMask,
     ) -> None:
-        self._segmenter = segmenter
-        self._readers = readers
-        self._manifest = manifest
-        self._history = history
+        self._stream: Stream[InFlight] = Stream(segmenter)
+        self._ahead = ahead
+        self._context = context
         self._request = request
-        self._fingerprint = fingerprint
-        self._output = output
-        self._token = token
-        self._stop = stop
-        self._at_hand: dict[str, Job] = {}
-        self._banded: list[Segmenting] = []
-        self._early: list[Outcome] = []
-        self._known: list[Outcome] = []
+        self._observer = observer
+        self._write_mask = write_mask
+        self._in_flight: dict[str, InFlight] = {}
+        self._behind: deque[_Writing] = deque()
 
     @property
-    def at_hand(self) -> Sequence[Job]:
+    def in_flight(self) -> Sequence[Job]:
         """Jobs that went into the network and have not come out of it."""
-        return tuple(self._at_hand.values())
+        return tuple(each.accepted.job for each in self._in_flight.values())
 
-    def run(
-        self,
-        jobs: Sequence[Job],
-        told: Callable[[Outcome], None],
-        progress: Callable[[int, int], None],
-        watchdog: Watchdog,
-    ) -> None:
-        """Run all jobs, telling each outcome once it is on the disk. Raises DiskFullError if the disk is full.
-
-        ``progress``: hears after each batch how many tiles of how many of the case in the network are done.
-        """
-        host = EngineHost(progress, watchdog, self._open_mask)
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run all jobs; an outcome is on the disk when the observer hears of it. Raises DiskFullError."""
         try:
-            self._run(jobs, told, watchdog, host)
+            with ThreadPoolExecutor(1, thread_name_prefix="segcli-writer") as writer:
+                for reading in self._ahead.read(jobs):
+                    found = accept(reading, self._context, self._request)
+                    if isinstance(found, Outcome):
+                        self._record(found)
+                    else:
+                        self._feed(found, writer)
+                    del reading, found  # or the pixels would live until the next case has been read
+                self._take(self._stream.finish(), writer)
+                self._write_behind(0)
         finally:
-            for working in self._banded:
-                working.give_up()
-            self._banded.clear()
-        self._tell_early(told)
+            for case in self._in_flight.values():
+                case.mask.give_up()
+            self._in_flight.clear()
+            self._behind.clear()
 
-    def _run(self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog, host: EngineHost) -> None:
-        pending: deque[tuple[Segmenting, Segmented, Future[Written]]] = deque()
-        with ThreadPoolExecutor(1, thread_name_prefix="segcli-writer") as writer:
-            for working, result in self._segmenter.segment(self._read_all(jobs, told, watchdog), host):
-                watchdog.resting()
-                self._at_hand.pop(working.job.case.id)
-                if self._request.settings.strict and isinstance(result, Segmented) and result.warnings:
-                    result = UnsupportedError(f"--strict: {result.warnings[0]}")  # noqa: PLW2901 - before it is written
-                if isinstance(result, CaseError):
-                    result = working.true_error(result)  # noqa: PLW2901 - what it came of says more
-                    working.give_up()
-                    self._record(failed(working.job.case, str(result), type(result).__name__), told)
-                    if is_disk_full(result):
-                        raise DiskFullError(DISK_FULL) from result
-                    watchdog.working()
-                    continue
-                pending.append((working, result, writer.submit(self._write, working, result)))
-                while len(pending) > WRITES_BEHIND or (pending and pending[0][2].done()):
-                    self._written(*pending.popleft(), told)
-                watchdog.working()
-            watchdog.resting()
-            while pending:
-                self._written(*pending.popleft(), told)
-
-    def _open_mask(self, working: Segmenting) -> MaskSink:
-        request = working.request(self._request)
-        working.mask = open_sink(self._target(working.job), working.job.case, working.delivery.parts, request)
-        return working.mask
-
-    def _target(self, job: Job) -> Target:
-        ours = str(job.case.output) in self._history.outputs
-        return Target(job.target, self._output, self._token, may_replace=ours)
-
-    def _read_all(
-        self, jobs: Sequence[Job], told: Callable[[Outcome], None], watchdog: Watchdog
-    ) -> Iterator[tuple[Segmenting, Sequence[BandSource]]]:
-        waiting = deque(jobs)
-        reading: deque[Reading] = deque()
-        held = 0
-        while (waiting or reading) and not self._stop():
-            watchdog.resting()
-            self._tell_early(told)
-            while waiting and (not reading or (held < self._request.settings.memory and len(reading) < READING)):
-                started = self._submit(waiting.popleft())
-                if started is not None:
-                    reading.append(started)
-                    held += started.bytes
-            if not reading:
-                continue
-            item = reading.popleft()
-            held -= item.bytes
-            try:
-                delivery = _wait(item.future)
-            except SkippedCase as error:
-                self._early.append(skipped(item.job.case, str(error)))
-                continue
-            except SegcliError as error:
-                self._early.append(failed(item.job.case, str(error), type(error).__name__))
-                continue
-            working = Segmenting(item.job, delivery, item.stat, job_key(self._fingerprint, delivery.digest))
-            if self._accept(working):
-                self._manifest.started(item.job.case.id, self._announced(item.job))
-                self._at_hand[item.job.case.id] = item.job
-                if delivery.banded:
-                    self._banded.append(working)
-                watchdog.working()
-                yield working, delivery.parts
-                watchdog.resting()
-            else:
-                delivery.close()
-            del delivery, working  # or the pixels would live until the next case has been read
-        for item in reading:
-            item.future.cancel()
-        watchdog.working()
+    def _feed(self, accepted: Accepted, writer: ThreadPoolExecutor) -> None:
+        job, delivery = accepted.job, accepted.delivery
+        self._context.manifest.started(job.case.id, self._announced(job))
+        request = replace(self._request, notes=tuple(accepted.notes))
+        try:
+            mask = open_mask(job, delivery, accepted.stat, self._context, request, self._write_mask)
+        except CaseError as error:
+            delivery.close()
+            self._fail(job, error)
+            return
+        case = self._in_flight[job.case.id] = InFlight(accepted, mask)
+        self._observer.on_start(job.case)
+        self._take(self._stream.feed(case, delivery.parts, delivery.seconds), writer)
 
     def _announced(self, job: Job) -> str | None:
         """The mask's path if the run may call it its own: a stranger's file there must stay one for later runs."""
         output = str(job.case.output)
-        return output if output in self._history.outputs or not os.path.lexists(job.target) else None
+        return output if output in self._context.ours or not os.path.lexists(job.target) else None
 
-    def _submit(self, job: Job) -> Reading | None:
-        request = read_request(self._request)
-        try:
-            stat = stat_of(job.case.files)
-        except OSError as error:
-            self._early.append(
-                failed(job.case, f"a file of it vanished or is not readable ({error.strerror})", "UnreadableError")
-            )
-            return None
-        future = self._readers.submit_read(job.case, request, self._request.settings.case_timeout)
-        return Reading(job, future, bytes_ahead(job.case, request.hold_pixels), stat)
+    def _take(self, events: Iterator[Event[InFlight]], writer: ThreadPoolExecutor) -> None:
+        while (event := self._next(events)) is not None:
+            match event:
+                case Band():
+                    try:
+                        event.case.mask.write(event)
+                    except CaseError as error:
+                        self._stream.give_up(event.case, error)
+                case Progress():
+                    self._observer.on_progress(event.case.accepted.job.case, event.done, event.total)
+                case Result():
+                    self._end(event.case, event.result, writer)
+            del event  # or the pixels of its case would live until the next
 
-    def _accept(self, working: Segmenting) -> bool:
-        """Whether the case goes on to the network; if not, its outcome is known already."""
-        case, settings = working.job.case, self._request.settings
-        warnings = (*case.warnings, *working.delivery.warnings)
+    def _next(self, events: Iterator[Event[InFlight]]) -> Event[InFlight] | None:
+        """The only place in which the network works."""
+        self._observer.on_network(busy=True)
         try:
-            refuse_changed(case.files, working.stat)
-        except UnreadableError as error:
-            self._early.append(failed(case, str(error), type(error).__name__))
-            return False
-        if settings.strict and warnings:
-            self._early.append(failed(case, f"--strict: {warnings[0]}", "UnsupportedError"))
-            return False
-        reason = working.out_of_scope(self._request.card, settings.spacing)
-        if reason is not None and not settings.any_scope:
-            self._early.append(skipped(case, reason))
-            return False
-        # No warnings to the reader's: with --strict they would fail what was asked for.
-        other = other_modality(case, self._request.card.modality)
-        asked_for = ((reason, "--any-scope"), (other and f"other modality: {other}", "--any-modality"))
-        working.notes = tuple(f"{found}; segmented all the same ({word})" for found, word in asked_for if found)
-        before = self._history.outcomes.get(case.id)
-        if before is not None and before.status in ("done", "empty") and len(before.stat) != len(case.files):
-            files = f"{len(before.stat)} files, this one from {len(case.files)}"
-            working.remarks = (f"replaces an earlier mask, which was made from {files}",)
-        if not settings.overwrite and before is not None and before.key == working.key and before.sha256 is not None:
-            try:
-                if before.sha256 == hash_file(working.job.target):
-                    self._known.append(replace(unchanged(before), stat=working.stat))
-                    return False
-            except OSError:
-                return True  # the mask is gone: make it again
-        return True
+            return next(events, None)
+        finally:
+            self._observer.on_network(busy=False)
 
-    def _write(self, working: Segmenting, result: Segmented) -> Written:
-        job = working.job
-        start = time.perf_counter()
-        try:
-            if working.mask is not None:
-                refuse_changed(job.case.files, working.stat)  # its last band has been read just now
-                written = working.mask.finish()
-                working.delivery.close()
-            else:
-                written = write_mask(self._target(job), job.case, result.masks, working.request(self._request))
-            working.seconds_writing = time.perf_counter() - start
-            return written
-        except SegcliError:
-            raise
-        except Exception as error:
-            # a library that stumbles over one case must not take the night's other cases with it; its words may quote
-            # header values, so only the kind of error is told
-            raise WriteError(f"the mask could not be written ({type(error).__name__}): please report this") from error
-
-    def _written(
-        self, working: Segmenting, result: Segmented, future: Future[Written], told: Callable[[Outcome], None]
-    ) -> None:
-        case = working.job.case
-        try:
-            written = _wait(future)
-        except SegcliError as error:
-            working.give_up()
-            self._record(failed(case, str(error), type(error).__name__), told)
-            if is_disk_full(error):
-                raise DiskFullError(DISK_FULL) from error
+    def _end(self, case: InFlight, result: Segmented | CaseError, writer: ThreadPoolExecutor) -> None:
+        """Of a case that is out of the network."""
+        accepted, mask = case.accepted, case.mask
+        del self._in_flight[accepted.job.case.id]
+        if self._request.settings.strict and isinstance(result, Segmented) and result.warnings:
+            result = UnsupportedError(f"--strict: {result.warnings[0]}")
+        if isinstance(result, CaseError):
+            error = mask.root_cause(result)
+            mask.give_up()
+            self._fail(accepted.job, error)
             return
-        done = outcome_of(case, working.delivery, result, self._request.card)
-        seconds = {**done.seconds, "write": round(working.seconds_writing, DECIMALS)}
-        done = replace(done, warnings=(*done.warnings, *working.notes, *working.remarks))
-        self._record(replace(done, seconds=seconds, key=working.key, stat=working.stat, sha256=written.sha256), told)
+        outcome = outcome_of(accepted.job.case, accepted.delivery, result, self._request.card)
+        warnings = (*outcome.warnings, *accepted.notes, *accepted.remarks)
+        outcome = replace(outcome, warnings=warnings, key=accepted.key, stat=accepted.stat)
+        self._behind.append(_Writing(accepted.job, outcome, mask, writer.submit(_timed, mask)))
+        self._write_behind(MAX_BEHIND)
 
-    def _tell_early(self, told: Callable[[Outcome], None]) -> None:
-        early, self._early = self._early, []
-        for outcome in early:
-            self._record(outcome, told)
-        known, self._known = self._known, []
-        for outcome in known:
-            # the newer times of the input are worth remembering, the word "unchanged" is not
-            self._manifest.outcome(replace(outcome, status="empty" if outcome.reason else "done"))
-            told(outcome)
+    def _write_behind(self, most: int) -> None:
+        """Record what is written, and wait until no more than ``most`` are not."""
+        while self._behind and (len(self._behind) > most or self._behind[0].future.done()):
+            self._written(self._behind.popleft())
 
-    def _record(self, outcome: Outcome, told: Callable[[Outcome], None]) -> None:
-        self._manifest.outcome(outcome)
-        told(outcome)
-
-
-def _wait(future: Future[Any]) -> Any:
-    while True:
+    def _written(self, writing: _Writing) -> None:
+        wait_for(writing.future)
+        outcome = writing.outcome
         try:
-            return future.result(POLL)
-        except NotYetError:
-            if future.done():
-                raise
+            written, seconds = writing.future.result()
+        except SegcliError as error:
+            writing.mask.give_up()
+            self._fail(writing.job, error)
+            return
+        self._record(replace(outcome, seconds={**outcome.seconds, "write": seconds}, sha256=written.sha256))
+
+    def _fail(self, job: Job, error: SegcliError) -> None:
+        self._record(failed(job.case, str(error), type(error).__name__))
+        if is_disk_full(error):
+            raise DiskFullError(DISK_FULL) from error
+
+    def _record(self, outcome: Outcome) -> None:
+        known = outcome
+        if outcome.status == "unchanged":
+            # the newer times of the input are worth remembering, the word "unchanged" is not
+            known = replace(outcome, status="empty" if outcome.reason else "done")
+        self._context.manifest.outcome(known)
+        self._observer.on_result(outcome)
+
+
+def _timed(mask: Mask) -> tuple[Written, float]:
+    """Finish it, and the seconds that took."""
+    start = time.perf_counter()
+    written = finished(mask)
+    return written, round(time.perf_counter() - start, DECIMALS)

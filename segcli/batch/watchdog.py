@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from segcli.batch.observer import RunObserver
+
 GRACE = 60.0
 """Seconds by which a pass through the network may overrun the deadline of a case."""
 
 _TICK = 0.5
 
 
-class Watchdog:
-    """Calls ``hung`` from a thread of its own once the network has been silent for too long.
+class Watchdog(RunObserver):
+    """Calls ``hung`` from a thread of its own once the network has worked too long without an event.
 
     ``deadline``: seconds of a case, or None to watch nothing.
     """
@@ -33,13 +35,9 @@ class Watchdog:
     def __exit__(self, *_: object) -> None:
         self._over.set()
 
-    def working(self) -> None:
-        """From now on the network has to show a sign of life."""
-        self._since = time.monotonic()
-
-    def resting(self) -> None:
-        """The network waits for somebody else."""
-        self._since = None
+    def on_network(self, *, busy: bool) -> None:
+        """Watch from now on, or rest."""
+        self._since = time.monotonic() if busy else None
 
     def _watch(self, limit: float) -> None:
         while not self._over.wait(_TICK):

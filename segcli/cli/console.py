@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from segcli.batch.observer import RunObserver
 from segcli.cli.terminal import printable, say, silent_if_unread
 from segcli.outcome import Outcome, Report
 
 if TYPE_CHECKING:
+    from segcli.case import Case
+    from segcli.outcome import Job
     from segcli.reporting.content import RunFacts
 
 
@@ -46,8 +49,8 @@ class ConsoleOptions:
     group: bool = False
 
 
-class Console:
-    """Listens to a run and tells it in words. Where the output is no terminal: no colour, and ids instead of paths.
+class Console(RunObserver):
+    """Tells a run in words. Where the output is no terminal: no colour, and ids instead of paths.
 
     Names and reasons are made of what files and models say; all of them are printed as they are, never as markup.
     """
@@ -80,7 +83,7 @@ class Console:
         if self._progress is not None:
             self._progress.stop()
 
-    def begun(self, facts: RunFacts) -> None:
+    def on_begin(self, facts: RunFacts) -> None:
         """With ``-v``: model and device; with ``-vv``: versions and settings too."""
         model, machine = facts.model, facts.machine
         self._more(1, f"model {model['name']} {model['version']} ({model['plugin']}, {model['distribution']})")
@@ -88,18 +91,18 @@ class Console:
         self._more(2, ", ".join(f"{name} {value}" for name, value in facts.versions.items()))
         self._more(2, ", ".join(f"{name} {value}" for name, value in facts.settings.items()))
 
-    def planned(self, jobs: int, found: int, seconds: float) -> None:
-        """So many cases will be run, of so many found."""
-        self._more(1, f"found {found} cases in {seconds:.1f} s, {jobs} to segment")
+    def on_plan(self, jobs: Sequence[Job], found: int, seconds: float) -> None:
+        """How much there is to do."""
+        self._more(1, f"found {found} cases in {seconds:.1f} s, {len(jobs)} to segment")
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, total=jobs)
+            self._progress.update(self._task, total=len(jobs))
 
-    def progress(self, done: int, total: int) -> None:
-        """So many of the tiles of the next case are done: the bar moves within a case too."""
+    def on_progress(self, case: Case, done: int, total: int) -> None:
+        """The bar moves within a case too."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=self._finished + done / max(1, total))
 
-    def told(self, outcome: Outcome) -> None:
+    def on_result(self, outcome: Outcome) -> None:
         """One more case has an outcome."""
         if self._progress is not None and self._task is not None and outcome.tiles and outcome.status != "unchanged":
             self._finished += 1

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from segcli.batch.observer import RunObserver
 from segcli.cli.console import ConsoleOptions
 from segcli.cli.terminal import silent_if_unread
 from segcli.outcome import Outcome, Report
 
 if TYPE_CHECKING:
+    from segcli.outcome import Job
     from segcli.reporting.content import RunFacts
 
 _PATHS = ("name", "output")
 _ONLY_FOR_THE_NEXT_RUN = ("stat", "key", "sha256")
 
 
-class JsonLog:
-    """Listens to a run. Events ``case`` and ``end``; with ``-v`` also ``begun`` and ``planned``."""
+class JsonLog(RunObserver):
+    """A line per event: ``case`` and ``end``; with ``-v`` also ``begun`` and ``planned``."""
 
     def __init__(self, options: ConsoleOptions) -> None:
         self._options = options
@@ -29,20 +32,17 @@ class JsonLog:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def begun(self, facts: RunFacts) -> None:
+    def on_begin(self, facts: RunFacts) -> None:
         """With ``-v``: model, machine, versions, settings."""
         if self._options.verbose and not self._options.quiet:
             self._write("begun", facts.to_json())
 
-    def planned(self, jobs: int, found: int, seconds: float) -> None:
+    def on_plan(self, jobs: Sequence[Job], found: int, seconds: float) -> None:
         """With ``-v``: what the scan found."""
         if self._options.verbose and not self._options.quiet:
-            self._write("planned", {"found": found, "planned": jobs, "seconds": round(seconds, 3)})
+            self._write("planned", {"found": found, "planned": len(jobs), "seconds": round(seconds, 3)})
 
-    def progress(self, done: int, total: int) -> None:
-        """A log has no bar."""
-
-    def told(self, outcome: Outcome) -> None:
+    def on_result(self, outcome: Outcome) -> None:
         """One more case has an outcome."""
         if self._options.quiet and outcome.status != "failed":
             return

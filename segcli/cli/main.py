@@ -62,11 +62,11 @@ def cli() -> None:
     """Segment folders of medical images: mixed formats in, matching masks out."""
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit code."""
+def run(arguments: Sequence[str], tools: object = None) -> int:
+    """Run one command line; returns the exit code. ``tools``: of a test, :class:`segcli.batch.tools.Tools`."""
     try:
         refuse_windows()
-        result = cli.main(args=list(arguments), prog_name="segcli", standalone_mode=False)
+        result = cli.main(args=list(arguments), prog_name="segcli", standalone_mode=False, obj=tools)
     except click.ClickException as error:
         _show(error)
         return ExitCode.USAGE

@@ -59,7 +59,8 @@ def predict(
     target = default_output(inputs[0]) if output is None else output
     check_folders(inputs, target)
     catalog = load_catalog(plugins_only)
-    from segcli.batch.run import Interrupt, run  # noqa: PLC0415
+    from segcli.batch.run import run  # noqa: PLC0415
+    from segcli.batch.tools import Interrupt, Tools  # noqa: PLC0415
     from segcli.engine.allocator import keep_freed_memory  # noqa: PLC0415
     from segcli.engine.model import load_model  # noqa: PLC0415
 
@@ -70,7 +71,7 @@ def predict(
     interrupt = Interrupt()
     options = ConsoleOptions(quiet, verbose, not no_progress, log_format == "json", log_paths, group=not verbose)
     with _signals(interrupt), JsonLog(options) if options.json else Console(options, target) as console:
-        report = run(inputs, target, loaded, chosen, console, interrupt)
+        report = run(inputs, target, loaded, chosen, console, interrupt, click.get_current_context().obj or Tools())
     console.show(report)
     if report.exit_code == ExitCode.NOTHING_TO_DO:
         say(f"segcli: {_nothing_to_do(report)}", err=True)

@@ -40,6 +40,6 @@ def report(output: Path, join: bool, write: bool, private: bool, group: bool, ve
     shown = report_from(content)
     console = Console(ConsoleOptions(progress=False, verbose=verbose, paths=log_paths, group=group), output)
     for outcome in shown.outcomes:
-        console.told(outcome)
+        console.on_result(outcome)
     console.show(shown)
     return shown.exit_code

@@ -48,8 +48,8 @@ def open_sink(
 class MaskSink:
     """The mask of a case on its way. :meth:`finish` or :meth:`abort` must end it; leaving a ``with`` block aborts it.
 
-    ``parts``: a :class:`segcli.image.BandSink` for each part. They are written one after another, in each the slices
-    from the first to the last, in each the rows from the first to the last, as many at a time as one likes.
+    The parts are written one after another, in each the slices from the first to the last, in each the rows from the
+    first to the last, as many at a time as one likes.
     """
 
     def __init__(self, draft: Draft, source: Format, parts: Sequence[BandSource], request: MaskRequest) -> None:
@@ -60,7 +60,6 @@ class MaskSink:
         self._hash = hashlib.sha256()
         self._at = (0, 0, 0)
         self._over = False
-        self.parts = tuple(PartSink(self, number) for number in range(len(parts)))
         self._stream = source.open_stream(draft.path, parts, self._dtype)
 
     def __enter__(self) -> Self:
@@ -69,8 +68,12 @@ class MaskSink:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.abort()
 
-    def take(self, part: int, slice_index: int, row_start: int, labels: NDArray[Any]) -> None:
-        """Rows of a part; see :class:`PartSink`."""
+    def write(self, part: int, slice_index: int, row_start: int, labels: NDArray[Any]) -> None:
+        """``[row, column]`` label numbers, the rows of a slice of a part from ``row_start`` on. Raises WriteError.
+
+        Raises ValueError for rows out of their turn or of another width, and TypeError for uint16 labels where the
+        card has none above 255.
+        """
         if part >= len(self._shapes) or (part, slice_index, row_start) != self._at:
             raise ValueError(f"rows at {(part, slice_index, row_start)}, expected at {self._at}")
         slices, rows, columns = self._shapes[part]
@@ -119,18 +122,3 @@ class MaskSink:
                         found.update(np.ascontiguousarray(labels, self._dtype).data)
         if shapes != self._shapes or found.digest() != self._hash.digest():
             raise WriteError(NOT_READ_BACK)
-
-
-class PartSink:
-    """The :class:`segcli.image.BandSink` of one part."""
-
-    def __init__(self, sink: MaskSink, part: int) -> None:
-        self._sink, self._part = sink, part
-
-    def write(self, slice_index: int, row_start: int, labels: NDArray[Any]) -> None:
-        """``[row, column]`` label numbers, the rows from ``row_start`` on. Raises WriteError.
-
-        Raises ValueError for rows out of their turn or of another width, and TypeError for uint16 labels where the
-        card has none above 255.
-        """
-        self._sink.take(self._part, slice_index, row_start, labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from pictures import picture
 
-from segcli.batch import run as run_module
+from segcli.batch.tools import Tools
 from segcli.cli.main import run
 from segcli.formats.readers import Readers
 
@@ -33,12 +34,18 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def predict(model: Path, pictures: Path, tmp_path: Path) -> Callable[..., int]:
-    """``predict("--strict")`` segments the pictures into ``out``; returns the exit code."""
+def predict(model: Path, pictures: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., int]:
+    """``predict("--strict")`` segments the pictures into ``out``; returns the exit code.
 
-    def call(*options: str, source: Path = pictures, output: Path | None = tmp_path / "out") -> int:
+    ``tools``: what the run works with instead of its own, by the names of :class:`Tools`.
+    """
+
+    shared = {"readers": request.getfixturevalue("one_reader")} if "one_reader" in request.fixturenames else {}
+
+    def call(*options: str, source: Path = pictures, output: Path | None = tmp_path / "out", **tools: Any) -> int:
         where = [] if output is None else ["-o", str(output)]
-        return run(["predict", str(source), "-m", str(model), *where, "--device", "cpu", *options])
+        arguments = ["predict", str(source), "-m", str(model), *where, "--device", "cpu", *options]
+        return run(arguments, Tools(**{**shared, **tools}))
 
     return call
 
@@ -57,21 +64,11 @@ def report_of(output: Path) -> Any:
     return json.loads((output / "report.json").read_text())
 
 
-@pytest.fixture
-def one_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All runs of a test share one reader process; the network keeps to one thread. Seconds instead of minutes."""
+@pytest.fixture(scope="module")
+def one_reader() -> Iterator[Callable[[int, Path], AbstractContextManager[Readers]]]:
+    """``Tools(readers=one_reader)``: runs share one reader process and keep to one thread. Seconds, not minutes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with Readers(1) as readers:
-
-        class Shared:
-            def __init__(self, *_: object) -> None: ...
-
-            def __enter__(self) -> Readers:
-                return readers
-
-            def __exit__(self, *_: object) -> None: ...
-
-        monkeypatch.setattr(run_module, "Readers", Shared)
-        yield
+        yield lambda count, folder: nullcontext(readers)
     torch.set_num_threads(threads)

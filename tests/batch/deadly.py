@@ -1,8 +1,8 @@
-"""Started by tests: ``segcli predict`` whose network does something terrible when it meets one case.
+"""Started by tests: ``segcli predict`` to which something terrible happens when it meets one case.
 
-Arguments: deed, name of the case, then the command line. ``exit`` kills the process, ``sleep`` never comes back,
-``signal``/``signals`` send SIGINT once or twice, ``term``/``terms`` SIGTERM, ``full`` finds the disk
-full when the mask is written.
+Arguments: deed, name of the case, then the command line. ``exit`` and ``kill`` end the process, ``sleep`` never comes
+back from the network, ``signal``/``signals`` send SIGINT once or twice, ``term``/``terms`` SIGTERM, ``full`` finds the
+disk full when the mask is written.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ import sys
 import time
 from typing import Any
 
-from segcli.batch import run as run_module
-from segcli.batch import runner, watchdog
+from segcli.batch.observer import RunObserver
+from segcli.batch.tools import Tools
+from segcli.case import Case
 from segcli.cli.main import run
-from segcli.engine.segmenter import Segmenter
 from segcli.errors import WriteError
+from segcli.formats.atomic import Written, write_mask
+
+
+class Deadly(RunObserver):
+    """Acts when the network begins with the case."""
+
+    def __init__(self, deed: str, name: str) -> None:
+        self.deed, self.name = deed, name
+        self.met = False
+
+    def on_start(self, case: Case) -> None:
+        self.met = case.name == self.name
+
+    def on_network(self, *, busy: bool) -> None:
+        if busy and self.met:
+            self.met = False
+            act(self.deed)
 
 
 def main() -> int:
     deed, name, *arguments = sys.argv[1:]
-    original = Segmenter.segment
 
-    def segment(self: Segmenter, cases: Any, *rest: Any) -> Any:
-        def watched() -> Any:
-            for key, parts in cases:
-                if key.job.case.name == name:
-                    act(deed)
-                yield key, parts
-
-        return original(self, watched(), *rest)
-
-    write = runner.write_mask
-
-    def write_mask(target: Any, case: Any, *rest: Any) -> Any:
+    def writing(target: Any, case: Case, *rest: Any) -> Written:
         if deed == "full" and case.name == name:
             raise WriteError("the disk is full") from OSError(errno.ENOSPC, "No space left on device")
-        return write(target, case, *rest)
+        return write_mask(target, case, *rest)
 
-    Segmenter.segment = segment  # type: ignore[method-assign]
-    runner.write_mask = write_mask
-    watchdog.Watchdog.__init__.__defaults__ = (0.0,)  # no minute of grace
-    assert run_module
-    return run(arguments)
+    return run(arguments, Tools(write_mask=writing, observers=(Deadly(deed, name),), grace=0.0))
 
 
 def act(deed: str) -> None:

@@ -70,11 +70,10 @@ def install(folder: Path) -> None:
 
 def main() -> int:
     """``segcli`` whose watchdog gives the network no minute of grace."""
-    from segcli.batch import watchdog  # noqa: PLC0415 - a plugin imports the contract only
+    from segcli.batch.tools import Tools  # noqa: PLC0415 - a plugin imports the contract only
     from segcli.cli.main import run  # noqa: PLC0415
 
-    watchdog.Watchdog.__init__.__defaults__ = (0.0,)
-    return run(sys.argv[1:])
+    return run(sys.argv[1:], Tools(grace=0.0))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,8 @@ import pytest
 import tifffile
 
 from segcli.batch.ahead import ASSUMED_BYTES, bytes_ahead
+from segcli.batch.observer import RunObserver
 from segcli.case import Case
-from segcli.engine.segmenter import Segmenter
-from segcli.engine.work import Work
-from segcli.errors import CaseError
 from segcli.formats.readers import Readers
 from segcli.formats.tiff import FORMAT
 
@@ -45,39 +43,31 @@ def touch(path: Path) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
 
 
-def test_an_image_changed_after_its_first_band_fails(
-    predict: Predict, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Starts(RunObserver):
+    """Does something when a case was read, before its first tile."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        self.deed = deed
+
+    def on_start(self, case: Case) -> None:
+        self.deed()
+
+
+def test_an_image_changed_after_its_first_band_fails(predict: Predict, large: Path, tmp_path: Path) -> None:
     assert predict(*IN_BANDS, source=large) == 0
     assert outcome(tmp_path / "out")["status"] == "done"
 
-    begin = Segmenter.begin
-
-    def begin_and_touch(self: Segmenter, key: Any, parts: Any, host: Any) -> Any:
-        work = begin(self, key, parts, host)
-        touch(large / "a.tif")
-        return work
-
-    monkeypatch.setattr(Segmenter, "begin", begin_and_touch)
-    assert predict(*IN_BANDS, source=large, output=tmp_path / "again") == 4
+    touching = Starts(lambda: touch(large / "a.tif"))
+    assert predict(*IN_BANDS, source=large, output=tmp_path / "again", observers=(touching,)) == 4
     case = outcome(tmp_path / "again")
     assert case["status"] == "failed"
     assert case["reason"] == "the input changed while it was read: run again when it is complete"
     assert not [path for path in (tmp_path / "again").rglob("*") if ".tif" in path.name]
 
 
-def test_damage_that_comes_of_a_change_is_called_a_change(
-    predict: Predict, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin = Segmenter.begin
-
-    def begin_and_cut(self: Segmenter, key: Any, parts: Any, host: Any) -> Any:
-        work = begin(self, key, parts, host)
-        os.truncate(large / "a.tif", 600)
-        return work
-
-    monkeypatch.setattr(Segmenter, "begin", begin_and_cut)
-    assert predict(*IN_BANDS, source=large) == 4
+def test_damage_that_comes_of_a_change_is_called_a_change(predict: Predict, large: Path, tmp_path: Path) -> None:
+    cutting = Starts(lambda: os.truncate(large / "a.tif", 600))
+    assert predict(*IN_BANDS, source=large, observers=(cutting,)) == 4
     assert "changed while it was read" in outcome(tmp_path / "out")["reason"]
 
 
@@ -99,30 +89,28 @@ def test_what_a_case_takes_of_the_memory(shape: tuple[int, int, int] | None, ban
     assert bytes_ahead(case(shape, banded), 8192**2) == expected
 
 
-def test_an_image_in_bands_leaves_room_to_read_ahead(
-    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_in_bands_leaves_room_to_read_ahead(predict: Predict, tmp_path: Path) -> None:
     """Each of three images would fill the memory alone; the second is asked for before the first is segmented."""
     folder = tmp_path / "three"
     folder.mkdir()
     for name in "abc":
         tifffile.imwrite(folder / f"{name}.tif", np.zeros((5000, 5000), np.uint8), tile=(256, 256), compression="zlib")
-    asked: list[int] = []
+    asked: list[str] = []
     begun: list[int] = []
-    submit = Readers.submit_read
 
-    def submit_read(self: Readers, *arguments: Any) -> Any:
-        asked.append(1)
-        return submit(self, *arguments)
+    class Counting(Readers):
+        def submit_read(self, case: Case, *arguments: Any) -> Any:
+            asked.append(case.name)
+            return super().submit_read(case, *arguments)
 
-    def begin(self: Segmenter, key: Any, parts: Any, host: Any) -> Work:
+    def seen_enough() -> None:
         begun.append(len(asked))
-        return Work(key, [], 1, error=CaseError("seen enough"))
+        for path in folder.iterdir():
+            path.write_bytes(b"")  # which ends the case at its first band
 
-    monkeypatch.setattr(Readers, "submit_read", submit_read)
-    monkeypatch.setattr(Segmenter, "begin", begin)
-    assert predict("--max-pixels", "20000000", "--memory", "100000000", source=folder) == 4
-    assert begun == [2, 3, 3]
+    options = ("--max-pixels", "20000000", "--memory", "100000000")
+    assert predict(*options, source=folder, readers=Counting, observers=(Starts(seen_enough),)) == 4
+    assert begun[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from segcli.batch.history import read_manifest
-from segcli.cli.console import Console
+from segcli.batch.observer import RunObserver
 from segcli.cli.main import run
 from segcli.outcome import Outcome
 
@@ -98,21 +98,15 @@ def test_a_folder_called_as_a_book_fails_its_cases_alone(predict: Predict, pictu
     assert cases["a.png"]["status"] == "done"
 
 
-def test_a_mask_that_is_overwritten_during_the_run_is_not_done(
-    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = Console.told
+def test_a_mask_that_is_overwritten_during_the_run_is_not_done(predict: Predict, tmp_path: Path) -> None:
+    class Overwrites(RunObserver):
+        def on_result(self, outcome: Outcome) -> None:
+            if outcome.name == "sub/c.png":  # the last: a.png has been written and recorded
+                path = tmp_path / "out/a.png"
+                path.write_bytes(bytes(path.stat().st_size))
+                os.utime(path, (2e9, 2e9))  # later than segcli wrote it, however coarse the clock of the file system
 
-    def overwrite(self: Console, outcome: Outcome) -> None:
-        if outcome.name == "sub/c.png":  # the last: a.png has been written and told of
-            path = tmp_path / "out/a.png"
-            path.write_bytes(bytes(path.stat().st_size))
-            os.utime(path, (2e9, 2e9))  # later than segcli wrote it, however coarse the clock of the file system
-        told(self, outcome)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Console, "told", overwrite)
-        assert predict("--batch", "1") == 1
+    assert predict("--batch", "1", observers=(Overwrites(),)) == 1
     assert cases_of(tmp_path / "out")["a.png"]["status"] == "failed"
 
 
@@ -135,21 +129,16 @@ def test_a_line_lost_in_the_middle_of_a_manifest_is_not_passed_over(
 
 
 @pytest.mark.parametrize(("victim", "code"), [("a.png", 1), ("", 70), ("manifest.jsonl", 70)])
-def test_what_vanishes_during_the_run_is_not_done(
-    predict: Predict, tmp_path: Path, victim: str, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_vanishes_during_the_run_is_not_done(predict: Predict, tmp_path: Path, victim: str, code: int) -> None:
     """A mask, the whole folder, or the memory of the run, removed before the last case is written."""
-    told = Console.told
 
-    def remove(self: Console, outcome: Outcome) -> None:
-        if outcome.name == "b.png":
-            path = tmp_path / "out" / victim
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        told(self, outcome)
+    class Removes(RunObserver):
+        def on_result(self, outcome: Outcome) -> None:
+            if outcome.name == "b.png":
+                path = tmp_path / "out" / victim
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Console, "told", remove)
-        assert predict("--batch", "1") == code
+    assert predict("--batch", "1", observers=(Removes(),)) == code
     if (tmp_path / "out/report.json").exists():
         cases = cases_of(tmp_path / "out")
         assert all((tmp_path / "out" / name).is_file() for name, case in cases.items() if case["status"] == "done")

@@ -17,7 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 
 from segcli.batch import ahead
-from segcli.batch.host import EngineHost
+from segcli.batch.observer import RunObserver
 from segcli.case import Case
 from segcli.formats.readers import Readers
 
@@ -101,25 +101,22 @@ def test_each_fails_alone_and_the_next_run_makes_its_mask(
     tmp_path: Path,
     damage: str,
     moment: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before or after its reader has read it, and always after the scan."""
     originals = {path: path.read_bytes() for path in victims.values()}
     assert predict(output=tmp_path / "undisturbed") == 0
-    submit = Readers.submit_read
 
-    def damaging(self: Readers, case: Case, *rest: Any) -> Future[Any]:
-        if case.name in victims and moment == "before":
-            DAMAGES[damage](victims[case.name])
-        future = submit(self, case, *rest)
-        if case.name in victims and moment == "after":
-            future.exception(60)
-            DAMAGES[damage](victims[case.name])
-        return future
+    class Damaging(Readers):
+        def submit_read(self, case: Case, *rest: Any) -> Future[Any]:
+            if case.name in victims and moment == "before":
+                DAMAGES[damage](victims[case.name])
+            future = super().submit_read(case, *rest)
+            if case.name in victims and moment == "after":
+                future.exception(60)
+                DAMAGES[damage](victims[case.name])
+            return future
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Readers, "submit_read", damaging)
-        assert predict() == 1
+    assert predict(readers=Damaging) == 1
     expected = dict.fromkeys(victims, "failed") | {"a.png": "done"}
     assert {name: status for name, (status, _) in outcomes(tmp_path / "out").items()} == expected
     assert set(masks(tmp_path / "out")) == {"a.png"}
@@ -141,16 +138,13 @@ def test_an_image_read_in_bands_changes_while_the_network_works(
     tifffile.imwrite(path, pixels, photometric="minisblack", tile=(16, 16))
     original = path.read_bytes()
     assert predict("--batch", "4", output=tmp_path / "undisturbed") == 0
-    progress = EngineHost.progress
 
-    def damaging(self: EngineHost, key: Any, done: int, total: int) -> None:
-        if key.job.case.name == "v.tif" and 1 < done < total and path.exists() and path.read_bytes() == original:
-            DAMAGES[damage](path)
-        progress(self, key, done, total)
+    class Damages(RunObserver):
+        def on_progress(self, case: Case, done: int, total: int) -> None:
+            if case.name == "v.tif" and 1 < done < total and path.exists() and path.read_bytes() == original:
+                DAMAGES[damage](path)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(EngineHost, "progress", damaging)
-        assert predict("--batch", "4") == 1
+    assert predict("--batch", "4", observers=(Damages(),)) == 1
     assert outcomes(tmp_path / "out")["v.tif"][0] == "failed"
     assert set(masks(tmp_path / "out")) == {"a.png", "b.png", "sub/c.png"}
     path.write_bytes(original)

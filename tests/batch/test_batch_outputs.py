@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from pictures import picture
 
-from segcli.batch import runner
 from segcli.batch.plan import default_output
 from segcli.case import Case
 from segcli.catalog import load_catalog
 from segcli.cli.main import run
 from segcli.errors import UsageError
-from segcli.formats.atomic import Target, Written
+from segcli.formats.atomic import Target, Written, write_mask
 from segcli.formats.readers import Readers
 from segcli.model_folder import save_model_folder
 
@@ -127,22 +126,19 @@ def test_retry_failed_does_only_those(predict: Predict, pictures: Path, statuses
     assert statuses() == {}
 
 
-def test_a_touched_input_is_read_once_more(
-    predict: Predict, pictures: Path, statuses: Statuses, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_touched_input_is_read_once_more(predict: Predict, pictures: Path, statuses: Statuses) -> None:
     """It alone, and the new time is remembered."""
     predict()
     asked: list[str] = []
-    submit = Readers.submit_read
 
-    def submit_read(self: Readers, case: Case, *rest: Any) -> Any:
-        asked.append(case.name)
-        return submit(self, case, *rest)
+    class Counting(Readers):
+        def submit_read(self, case: Case, *rest: Any) -> Any:
+            asked.append(case.name)
+            return super().submit_read(case, *rest)
 
-    monkeypatch.setattr(Readers, "submit_read", submit_read)
     (pictures / "a.png").touch()
     for _ in range(2):
-        assert predict() == 0
+        assert predict(readers=Counting) == 0
         assert set(statuses().values()) == {"unchanged"}
     assert asked == ["a.png"]
 
@@ -241,12 +237,9 @@ def test_several_inputs_must_not_be_mirrored_onto_themselves(model: Path, pictur
     assert run(["predict", *inputs, "-m", str(model), "-o", str(pictures)]) == 2
 
 
-def test_versions_alone_make_cases_anew_without_an_error(
-    predict: Predict, statuses: Statuses, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_versions_alone_make_cases_anew_without_an_error(predict: Predict, statuses: Statuses) -> None:
     predict()
-    monkeypatch.setattr("segcli.batch.run.version", lambda name: "99")
-    assert predict() == 0
+    assert predict(version=lambda name: "99") == 0
     assert "unchanged" not in statuses().values()
 
 
@@ -269,16 +262,13 @@ def test_strict_writes_no_mask_for_a_case_with_a_warning(tmp_path: Path, picture
 
 
 def test_a_writer_that_stumbles_over_one_case_fails_that_case_alone(
-    predict: Predict, statuses: Statuses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predict: Predict, statuses: Statuses, tmp_path: Path
 ) -> None:
-    write = runner.write_mask
-
     def stumbling(target: Target, case: Case, *rest: Any) -> Written:
         if case.name == "a.png":
             raise ValueError("Doe^Jane")
-        return write(target, case, *rest)
+        return write_mask(target, case, *rest)
 
-    monkeypatch.setattr(runner, "write_mask", stumbling)
-    assert predict() == 1
+    assert predict(write_mask=stumbling) == 1
     assert statuses() == {"a.png": "failed", "b.png": "done", "sub/c.png": "done"}
     assert "Doe" not in (tmp_path / "out/report.json").read_text()

@@ -14,8 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from segcli.batch import run as run_module
 from segcli.cli.main import run
+from segcli.formats.readers import Readers
 from segcli.reporting.content import load_schema
 
 Predict = Callable[..., int]
@@ -56,29 +56,24 @@ def test_presence_is_told_by_slice(pictures: Path, tmp_path: Path) -> None:
         assert case["slice_presence"][label] == [[pytest.approx(score, abs=1e-4)]]
 
 
-def test_a_bug_leaves_a_report_that_fits_the_schema(
-    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_leaves_a_report_that_fits_the_schema(predict: Predict, tmp_path: Path) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(run_module, "plan", broken)
-    assert predict() == 70
+    assert predict(readers=broken) == 70
     report = valid_report(tmp_path / "out")
     assert (report["exit_code"], report["message"], report["cases"]) == (70, "a bug ended the run", [])
 
 
-def test_a_signal_while_the_scan_runs_ends_it_at_once(
-    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def endless(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)
+def test_a_signal_while_the_scan_runs_ends_it_at_once(predict: Predict, tmp_path: Path) -> None:
+    class Endless(Readers):
+        def describe(self, *_: object) -> Any:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
 
-    monkeypatch.setattr(run_module, "scan", endless)
     start = time.monotonic()
     with pytest.raises(SystemExit) as left:
-        predict()
+        predict(readers=Endless)
     assert left.value.code == 143 and time.monotonic() - start < 30
     assert valid_report(tmp_path / "out")["exit_code"] == 143
 

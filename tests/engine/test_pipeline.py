@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from segcli.catalog import load_catalog
 from segcli.contract import Gate
 from segcli.engine import pipeline
-from segcli.engine.infer import Inference
 from segcli.engine.events import Band, Progress, Result
+from segcli.engine.infer import Inference
 from segcli.engine.segmenter import MOST_CASES, Segmenter, Stream
 from segcli.errors import CaseError
 from segcli.image import Image

@@ -74,12 +74,12 @@ def sink_of(folder: Path, parts: tuple[Image, ...], request: Any = REQUEST, **op
 def write_bands(sink: MaskSink, parts: tuple[Image, ...]) -> None:
     """In order, of any height."""
     rng = np.random.default_rng(0)
-    for band_sink, part in zip(sink.parts, parts, strict=True):
+    for number, part in enumerate(parts):
         for slice_index, plane in enumerate(labels_of(part)):
             start = 0
             while start < len(plane):
                 stop = start + int(rng.integers(1, 120))
-                band_sink.write(slice_index, start, plane[start:stop])
+                sink.write(number, slice_index, start, plane[start:stop])
                 start = min(stop, len(plane))
 
 
@@ -114,7 +114,7 @@ def test_labels_above_255_and_bigtiff(tmp_path: Path, monkeypatch: pytest.Monkey
     parts = source(tmp_path)
     with sink_of(tmp_path, parts, mask_request(Label(300, "three hundred", (255, 0, 0)))) as sink:
         for slice_index in range(3):
-            sink.parts[0].write(slice_index, 0, np.full((300, 270), 300, np.uint16))
+            sink.write(0, slice_index, 0, np.full((300, 270), 300, np.uint16))
         sink.finish()
     found = tifffile.imread(target(tmp_path).path)
     assert found.dtype == np.uint16 and (found == 300).all()
@@ -124,7 +124,7 @@ def test_labels_above_255_and_bigtiff(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_mask_given_up_leaves_nothing(tmp_path: Path) -> None:
     parts = source(tmp_path)
     with sink_of(tmp_path, parts) as sink:
-        sink.parts[0].write(0, 0, labels_of(parts[0])[0])
+        sink.write(0, 0, 0, labels_of(parts[0])[0])
         assert len(files(tmp_path)) == 1
     assert files(tmp_path) == []
     sink.abort()
@@ -199,12 +199,12 @@ def test_rows_out_of_their_turn_are_a_mistake_of_the_caller(tmp_path: Path) -> N
     parts = source(tmp_path)
     rows = np.zeros((10, 270), np.uint8)
     with sink_of(tmp_path, parts) as sink:
-        sink.parts[0].write(0, 0, rows)
+        sink.write(0, 0, 0, rows)
         for slice_index, row, labels in ((0, 0, rows), (1, 0, rows), (0, 10, rows[:, :9]), (0, 10, STACK[0])):
             with pytest.raises(ValueError, match=r"rows at|labels of shape"):
-                sink.parts[0].write(slice_index, row, labels)
+                sink.write(0, slice_index, row, labels)
         with pytest.raises(TypeError):
-            sink.parts[0].write(0, 10, rows.astype(np.uint16))
+            sink.write(0, 0, 10, rows.astype(np.uint16))
         with pytest.raises(ValueError, match="ends at"):
             sink.finish()
     assert files(tmp_path) == []
