@@ -101,7 +101,7 @@ def test_all_failed_is_4_and_a_bug_is_70(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("SMITH^JOHN")
 
-    monkeypatch.setattr("segcli.batch.run.scan", broken)
+    monkeypatch.setattr("segcli.batch.execute.scan", broken)
     capsys.readouterr()
     assert run(["predict", str(folder), "-m", "unet3p"]) == 70
     line = capsys.readouterr().err
