@@ -25,9 +25,9 @@ WAY_OUT = (
 
 @dataclass
 class History:
-    """What a manifest says: the fingerprint it was made with, the last outcome and the deaths of each case.
+    """What a manifest says: its fingerprint, and of each case the last outcome and how many runs died over it.
 
-    ``announced``: masks that are ours although no outcome lists them. ``at_hand``: started in the run that is being
+    ``announced``: masks that are ours although no outcome lists them. ``in_flight``: started in the run that is being
     read and without an outcome so far. ``facts``: of the last run, see :class:`RunFacts`; ``scanned``: how many cases
     it found and planned.
     """
@@ -35,9 +35,9 @@ class History:
     fingerprint: str | None = None
     chosen: Mapping[str, Json] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    deaths: Counter[str] = field(default_factory=Counter)
+    crash_count: Counter[str] = field(default_factory=Counter)
     announced: set[str] = field(default_factory=set)
-    at_hand: set[str] = field(default_factory=set)
+    in_flight: set[str] = field(default_factory=set)
     facts: Json = None
     scanned: tuple[int, int] = (0, 0)
 
@@ -50,7 +50,7 @@ class History:
         """What was made with another model, settings or version is ours to replace, but no outcome any more."""
         self.announced = self.outputs
         self.outcomes.clear()
-        self.deaths.clear()
+        self.crash_count.clear()
         self.fingerprint, self.chosen = fingerprint, chosen
 
     def take(self, event: Json) -> None:
@@ -59,25 +59,25 @@ class History:
             case "segcli_manifest":
                 self.renew(event["fingerprint"], event["chosen"])
             case "run":
-                self.at_hand.clear()
+                self.in_flight.clear()
                 self.facts = event
                 self.scanned = (0, 0)
             case "found":
                 self.scanned = (event["found"], event["planned"])
             case "started":
                 # Counted at once: a run that dies cannot say so. One that ends otherwise takes it back.
-                self.deaths[event["started"]] += 1
-                self.at_hand.add(event["started"])
+                self.crash_count[event["started"]] += 1
+                self.in_flight.add(event["started"])
                 if event["output"] is not None:
                     self.announced.add(event["output"])
             case "outcome":
                 outcome = Outcome.from_json(event["outcome"])
                 self.outcomes[outcome.id] = outcome
-                self.at_hand.discard(outcome.id)
-                self.deaths[outcome.id] = 0
+                self.in_flight.discard(outcome.id)
+                self.crash_count[outcome.id] = 0
             case "ended":
-                self.deaths.subtract(self.at_hand)
-                self.at_hand.clear()
+                self.crash_count.subtract(self.in_flight)
+                self.in_flight.clear()
 
 
 def read_manifest(path: Path) -> History:
@@ -148,7 +148,7 @@ def set_aside(path: Path) -> Path | None:
 
 def made_before(history: History, own: Path) -> list[tuple[str, Json]]:
     """What ``own`` manifest was last made for or, if it is new, those beside it: the hash and the facts of each."""
-    if history.chosen and not (history.outcomes or history.announced or history.at_hand or history.deaths):
+    if history.chosen and not (history.outcomes or history.announced or history.in_flight or history.crash_count):
         return []  # a run was begun and made nothing
     if history.chosen:
         beside = [history]

@@ -30,6 +30,6 @@ def last_run(folder: Path, shard: tuple[int, int] | None) -> Json:
     facts = RunFacts(**{name: history.facts[name] for name in RunFacts.__dataclass_fields__})
     report = Report(
         tuple(history.outcomes.values()), ExitCode.ENDED_EARLY, shard, RUNS if alive else DIED, history.scanned[0],
-        tuple(history.at_hand),
+        tuple(history.in_flight),
     )  # fmt: skip
     return report_content(facts, report)

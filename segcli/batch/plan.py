@@ -19,7 +19,7 @@ from segcli.formats.walk import input_name
 from segcli.outcome import Job, Outcome
 from segcli.settings import PredictSettings
 
-DEATHS = 2
+MAX_CRASHES = 2
 """So many runs may die while a case is worked on; in the next it runs alone, and if that dies too it is left alone."""
 _ENDING = re.compile(r"\.(nii\.gz|nrrd\.gz|ome\.tiff?|[A-Za-z][A-Za-z0-9]{0,5})$", re.IGNORECASE)
 """An ending of an image file; the numbers of a UID are none."""
@@ -111,10 +111,10 @@ def plan(
         elif len(case.output.parts) > 1 and _BOOK.fullmatch(_folded(case).partition("/")[0]):
             reason = "its folder is called as a file that segcli keeps beside the masks: rename the folder"
             known.append(failed(case, reason, "OutputExistsError"))
-        elif history.deaths[case.id] > DEATHS and not settings.retry_failed:
-            reason = f"ended {history.deaths[case.id]} runs, the last one alone; --retry-failed tries it again"
+        elif history.crash_count[case.id] > MAX_CRASHES and not settings.retry_failed:
+            reason = f"ended {history.crash_count[case.id]} runs, the last one alone; --retry-failed tries it again"
             known.append(failed(case, reason, "CaseError"))
-        elif settings.retry_failed and not (history.deaths[case.id] or (before and before.status == "failed")):
+        elif settings.retry_failed and not (history.crash_count[case.id] or (before and before.status == "failed")):
             continue
         elif not settings.any_scope and (outside := case_out_of_scope(case, card, settings.spacing)) is not None:
             known.append(skipped(case, outside))
@@ -127,9 +127,9 @@ def plan(
 
 def retry_batches(jobs: Sequence[Job], history: History) -> Iterator[Sequence[Job]]:
     """All jobs in one stream; those at hand when a run died after it, one by one, so that the guilty one shows."""
-    yield [job for job in jobs if not history.deaths[job.case.id]]
+    yield [job for job in jobs if not history.crash_count[job.case.id]]
     for job in jobs:
-        if history.deaths[job.case.id]:
+        if history.crash_count[job.case.id]:
             yield [job]
 
 

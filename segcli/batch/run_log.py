@@ -32,7 +32,7 @@ class RunLog(RunObserver):
         _LOG.info("%d cases found in %.1f s, %d to segment", found, seconds, len(jobs))
         for job in jobs:
             before = self._history.outcomes.get(job.case.id)
-            if self._history.deaths[job.case.id]:
+            if self._history.crash_count[job.case.id]:
                 _LOG.info("case %s: was being worked on when a run died, tried again last and alone", job.case.id)
             elif before is not None and before.status == "failed":
                 _LOG.info("case %s: failed before, tried again", job.case.id)

@@ -25,11 +25,11 @@ def thresholds(card: ModelCard, network: object, wanted: str | float) -> tuple[f
     return card.gate.threshold
 
 
-def keep(presence: Tensor, taus: tuple[float, ...] | None) -> Tensor:
+def keep(presence: Tensor, presence_thresholds: tuple[float, ...] | None) -> Tensor:
     """Presence probabilities ``[B, labels]`` → bool ``[B, labels]``: is the label kept in the tile?"""
-    if taus is None:
+    if presence_thresholds is None:
         return torch.ones_like(presence, dtype=torch.bool)
-    return presence >= torch.tensor(taus, dtype=presence.dtype, device=presence.device)
+    return presence >= torch.tensor(presence_thresholds, dtype=presence.dtype, device=presence.device)
 
 
 def gated_probabilities(logits: Tensor, kept: Tensor, activation: str) -> Tensor:

@@ -32,13 +32,13 @@ class Inference:
     """Runs a network in two steps, so that survivors of several encoder batches fill one decoder batch.
 
     Every batch is padded to its full size: what a tile becomes does not depend on how many share its batch.
-    ``taus``: presence thresholds a label, None for no gate.
+    ``presence_thresholds``: one per label, None for no gate.
     """
 
-    def __init__(self, network: nn.Module, card: ModelCard, taus: tuple[float, ...] | None) -> None:
+    def __init__(self, network: nn.Module, card: ModelCard, presence_thresholds: tuple[float, ...] | None) -> None:
         self.network = network
         self.card = card
-        self.taus = taus
+        self.presence_thresholds = presence_thresholds
         self.device = torch.device("cpu")
         self.precision = "float32"
 
@@ -72,7 +72,7 @@ class Inference:
             )
         if not bool(torch.isfinite(presence).all()):
             raise CaseError("the network's presence is not a number; try --precision float32")
-        return Encoded(features, keep(presence, self.taus), presence)
+        return Encoded(features, keep(presence, self.presence_thresholds), presence)
 
     @torch.inference_mode()
     def decode(self, features: Sequence[Features], kept: Tensor, batch: int) -> Tensor:

@@ -12,7 +12,7 @@ from segcli.engine.infer import Inference
 from segcli.engine.work import Tile
 from segcli.errors import CaseError
 
-MOST_WAITING = 1024
+MAX_WAITING = 1024
 """Tiles that may wait behind a survivor until others fill its batch; then it is decoded in a padded one."""
 
 
@@ -37,7 +37,7 @@ class Pipeline:
         if len(self._raw) < self._batch:
             return False
         self._encode_all()
-        if len(self._order) > MOST_WAITING:
+        if len(self._order) > MAX_WAITING:
             self.release()
         return True
 
@@ -76,7 +76,7 @@ class Pipeline:
             tile.presence = None if found.presence is None else found.presence[index]
             tile.done = not alive[index]
             if alive[index]:
-                # copied out of a batch of which others were turned away, whose features would stay in memory else
+                # copied out of a batch of which others were gated, whose features would stay in memory else
                 views = tuple(feature[index : index + 1] for feature in found.features)
                 tile.features = views if whole else tuple(view.clone() for view in views)
                 tile.batch_features = found.features if whole else None

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segcli.contract import ModelCard
 from segcli.engine.statistics import Normalisation, needs_whole, normalisation
-from segcli.engine.strips import Strips
+from segcli.engine.strips import PatchRowReader
 from segcli.engine.turn import Turn, refuse_coarse_reslicing, steps_of, turn_for
 from segcli.errors import UnsupportedError
 from segcli.image import BandSource, Image
@@ -62,11 +62,10 @@ class Prepared:
         """Spatial size of a unit as stored."""
         return self.stored[3 - self.card.spatial_dims :]
 
-    def strips(self, index: int, device: torch.device) -> Strips:
+    def strips(self, index: int, device: torch.device) -> PatchRowReader:
         """The pixels of unit ``index``, some rows at a time, on ``device``."""
-        if self.card.spatial_dims == 3:
-            return Strips(self.source, None, self.normalisation, self.unit_stored, self.unit_grid, device)
-        return Strips(self.source, self.neighbours(index), self.normalisation, self.unit_stored, self.unit_grid, device)
+        slices = None if self.card.spatial_dims == 3 else self.neighbours(index)
+        return PatchRowReader(self.source, slices, self.normalisation, self.unit_stored, self.unit_grid, device)
 
     def unit(self, index: int) -> Tensor:
         """Unit ``index`` whole: ``[channel, *spatial]`` float32 on the network's grid, on the CPU."""

@@ -19,14 +19,14 @@ from segcli.engine.infer import Inference
 from segcli.engine.pipeline import Pipeline, is_out_of_memory
 from segcli.engine.prepare import Prepared, prepare
 from segcli.engine.tiles import Layout, window
-from segcli.engine.work import Blend, PartWork, Tile, Unit, Work
+from segcli.engine.work import Blend, CaseState, SliceState, Tile, VolumeState
 from segcli.errors import CaseError
 from segcli.image import BandSource
 from segcli.settings import Precision, PredictSettings
 
 K = TypeVar("K")
 
-MOST_CASES = 32
+MAX_CASES = 32
 """Cases that may wait for survivors of later ones to fill a decoder batch with theirs."""
 
 
@@ -39,9 +39,9 @@ class Segmenter:
         self.device = choose_device(settings.device)
         self.precision: Precision = choose_precision(settings.precision, self.device)
         self.batch = choose_batch(settings.batch, self.device, card.tile)
-        self.taus = thresholds(card, network, settings.gate)
+        self.presence_thresholds = thresholds(card, network, settings.gate)
         self.empty_filter = filter_for(card, settings.gate)
-        self._inference = Inference(network, card, self.taus).to(self.device, self.precision)
+        self._inference = Inference(network, card, self.presence_thresholds).to(self.device, self.precision)
         self._window = torch.from_numpy(window([t - 2 * m for t, m in zip(card.tile, card.margin, strict=True)]))
         self._largest = max(label.value for label in card.labels)
 
@@ -62,16 +62,16 @@ class Segmenter:
                 yield _with_masks(event)
             del event  # or its masks would live until the next
 
-    def begin(self, key: Any, parts: Sequence[BandSource], seconds: float = 0.0) -> Work:
+    def begin(self, key: Any, parts: Sequence[BandSource], seconds: float = 0.0) -> CaseState:
         """Everything decided about a case before its first tile. An error is the case's own."""
-        work = Work(key, [], self.batch, seconds)
+        work = CaseState(key, [], self.batch, seconds)
         try:
             for number, part in enumerate(parts):
                 prepared = prepare(part, self.card, self.settings.spacing, self.settings.max_pixels)
                 layout = Layout.of(prepared.unit_grid, self.card, self.settings.overlap)
                 if self.empty_filter is not None:
                     refuse_too_large(layout, self.card, self.settings.max_pixels)
-                work.parts.append(PartWork(number, prepared, layout, self._largest))
+                work.parts.append(VolumeState(number, prepared, layout, self._largest))
                 work.tiles += prepared.units * layout.count
                 work.warnings |= dict.fromkeys(prepared.warnings)
         except (CaseError, MemoryError, RuntimeError) as error:
@@ -82,7 +82,7 @@ class Segmenter:
         """A fresh stream of tiles through the network."""
         return Pipeline(self._inference, self.batch)
 
-    def tiles(self, work: Work) -> Iterator[Tile]:
+    def tiles(self, work: CaseState) -> Iterator[Tile]:
         """All tiles of a case in order, until it has an error."""
         for part in work.parts:
             blend = Blend(self.card, self._window_for(part.prepared, part.layout), self.empty_filter)
@@ -90,7 +90,7 @@ class Segmenter:
                 if work.error is not None:
                     return
                 try:
-                    for tile in Unit(work, part, index, blend).tiles(self.device):
+                    for tile in SliceState(work, part, index, blend).tiles(self.device):
                         yield tile
                         if work.error is not None:
                             return
@@ -101,7 +101,7 @@ class Segmenter:
         device = accumulators_device(self.device, layout, self.card.network_outputs, self.settings.memory)
         return self._window.to(device)
 
-    def result(self, work: Work) -> Segmented | CaseError:
+    def result(self, work: CaseState) -> Segmented | CaseError:
         """The result of a case whose tiles are all done."""
         if work.error is not None:
             return work.error
@@ -143,7 +143,7 @@ class Stream(Generic[K]):
         self._segmenter = segmenter
         self._limit = segmenter.settings.case_timeout
         self._pipeline = segmenter.pipeline()
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[CaseState] = deque()
 
     def feed(self, case: K, volumes: Sequence[BandSource], seconds: float = 0.0) -> Iterator[Event[K]]:
         """One case more. ``seconds``: of its deadline, used before it came here."""
@@ -152,7 +152,7 @@ class Stream(Generic[K]):
         for tile in self._segmenter.tiles(work):
             if self._pipeline.feed(tile):
                 yield from self._collected()
-        if len(self._waiting) > MOST_CASES:
+        if len(self._waiting) > MAX_CASES:
             self._pipeline.release()
             yield from self._collected()
         yield from self._finished()
@@ -216,7 +216,7 @@ def _by_name(
     )
 
 
-def _why_empty(work: Work) -> str:
+def _why_empty(work: CaseState) -> str:
     if work.gated == work.tiles:
         return "gate"
     return "post-processing" if work.emptied else "threshold"

@@ -12,7 +12,7 @@ FLOOR = 0.25
 """A label counts at a pixel only where the tiles that kept it hold this share of all tiles' window weight."""
 
 
-class Stitch:
+class PatchAggregator:
     """Sums ``w·p`` and ``w`` over the tiles of one unit, float32, in the order tiles are added.
 
     ``P_k = Σ w·p_k / Σ w`` over the tiles in which label k was kept; background over those in which any was. Only the

@@ -19,7 +19,7 @@ from segcli.engine.tiles import Layout
 from segcli.image import BandSource, Image
 
 
-class Strips:
+class PatchRowReader:
     """``slices``: those a 2-D network sees as channels; None for a 3-D unit, which is the whole stack.
 
     Rows must be asked for from the first to the last; those already passed are forgotten.
@@ -121,7 +121,7 @@ def is_wide(dtype: np.dtype[Any]) -> bool:
 def _less(
     read: Callable[[int, int], NDArray[Any]], offset: NDArray[np.float64], index: int | None
 ) -> Callable[[int, int], NDArray[Any]]:
-    """``read`` less the offset of its channels, float32; ``index`` as in :class:`Strips`."""
+    """``read`` less the offset of its channels, float32; ``index`` as in :class:`PatchRowReader`."""
 
     def shifted(start: int, stop: int) -> NDArray[np.float32]:
         base = offset[start:stop].T[..., np.newaxis, np.newaxis] if index is None else offset[index][:, None, None]

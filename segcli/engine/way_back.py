@@ -17,7 +17,7 @@ from segcli.engine.tiles import Layout
 from segcli.errors import CaseError
 
 
-class WayBack:
+class InverseTransform:
     """Of one unit: drops padding, resamples linearly (holding back the rows that need later ones), decides."""
 
     def __init__(self, layout: Layout, stored: Sequence[int], card: ModelCard) -> None:

@@ -14,10 +14,10 @@ from torch import Tensor
 from segcli.contract import EmptyFilter, Features, ModelCard
 from segcli.engine.empty_filter import HeldUnit
 from segcli.engine.prepare import Prepared
-from segcli.engine.stitch import Stitch
-from segcli.engine.strips import Strips
+from segcli.engine.stitch import PatchAggregator
+from segcli.engine.strips import PatchRowReader
 from segcli.engine.tiles import Layout
-from segcli.engine.way_back import WayBack
+from segcli.engine.way_back import InverseTransform
 from segcli.errors import CaseError
 
 Rows: TypeAlias = tuple[int, int, NDArray[Any]]
@@ -34,14 +34,14 @@ class Blend:
 
 
 @dataclass
-class Work:
+class CaseState:
     """A case: ``batch`` is the run's until memory forces a smaller one on it. ``emptied``: units that lost a label.
 
     ``seconds``: in the network; ``seconds_before``: of its deadline, used before it came here.
     """
 
     key: Any
-    parts: list[PartWork]
+    parts: list[VolumeState]
     batch: int
     seconds_before: float = 0.0
     tiles: int = 0
@@ -67,7 +67,7 @@ class Work:
 _HALVED = "out of memory on the device, the batch was made smaller for this image"
 
 
-class PartWork:
+class VolumeState:
     """One part on its way. Of one that was turned the mask is held until it is whole and can be turned back."""
 
     def __init__(self, number: int, prepared: Prepared, layout: Layout, largest: int) -> None:
@@ -104,25 +104,25 @@ class PartWork:
             self._turned = None
 
 
-class Unit:
+class SliceState:
     """A slice (2-D) or stack (3-D): cut into tiles, blended, brought back."""
 
-    def __init__(self, work: Work, part: PartWork, index: int, blend: Blend) -> None:
+    def __init__(self, work: CaseState, part: VolumeState, index: int, blend: Blend) -> None:
         self.work = work
         self.part = part
         self._index = index
         self._layout = part.layout
         self._missing = part.layout.count
         card = blend.card
-        self._stitch = Stitch(
+        self._stitch = PatchAggregator(
             part.layout.size, blend.window, card.network_outputs, background=card.activation != "sigmoid"
         )
-        self._back = WayBack(part.layout, part.prepared.unit_stored, card)
+        self._back = InverseTransform(part.layout, part.prepared.unit_stored, card)
         self._held = None if blend.empty_filter is None else HeldUnit(blend.empty_filter, part.layout, card)
 
     def tiles(self, device: torch.device) -> Iterator[Tile]:
         """All tiles, row of tiles by row of tiles; rows are read as they are needed."""
-        strips: Strips = self.part.prepared.strips(self._index, device)
+        strips: PatchRowReader = self.part.prepared.strips(self._index, device)
         strip: Tensor | None = None
         at = -1
         for corner in self._layout.corners():
@@ -171,7 +171,7 @@ class Tile:
     None if no label was kept. ``kept`` and ``presence``: one entry a label.
     """
 
-    unit: Unit
+    unit: SliceState
     corner: tuple[int, ...]
     pixels: Tensor | None
     features: Features | None = None
@@ -182,6 +182,6 @@ class Tile:
     done: bool = False
 
     @property
-    def work(self) -> Work:
+    def work(self) -> CaseState:
         """The case it belongs to."""
         return self.unit.work

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from segcli.contract import ModelCard
 from segcli.engine.gate import gated_probabilities
-from segcli.engine.stitch import Stitch
+from segcli.engine.stitch import PatchAggregator
 from segcli.engine.tiles import positions, window
 from segcli.testing.subject import CheckFailed, NotApplicable, Note, Subject, contract_numbers, forward
 
@@ -104,7 +104,7 @@ def _probabilities(logits: Tensor, card: ModelCard) -> Tensor:
 def _tiled(network: nn.Module, x: Tensor, card: ModelCard) -> Tensor:
     valid = [t - 2 * m for t, m in zip(card.tile, card.margin, strict=True)]
     size = [s - 2 * m for s, m in zip(x.shape[2:], card.margin, strict=True)]
-    stitch = Stitch(
+    stitch = PatchAggregator(
         size, torch.from_numpy(window(valid)), card.network_outputs, background=card.activation != "sigmoid"
     )
     kept = [True] * len(card.labels)

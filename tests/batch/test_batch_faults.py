@@ -107,7 +107,7 @@ def test_the_second_signal_stops_and_is_no_death(
 ) -> None:
     assert deadly(deed, "a.png") == code
     history = read_manifest(tmp_path / "out/manifest.jsonl")
-    assert history.announced == {"a.png"} and not +history.deaths
+    assert history.announced == {"a.png"} and not +history.crash_count
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert (report["exit_code"], report["cases"]) == (code, [])
 

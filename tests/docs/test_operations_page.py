@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 from segcli import errors
-from segcli.batch.plan import DEATHS
+from segcli.batch.plan import MAX_CRASHES
 from segcli.batch.watchdog import GRACE
 from segcli.cli.predict import predict
 from segcli.cli.report import report
@@ -60,7 +60,7 @@ def test_every_status_and_format_is_named() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     assert f"within {GRACE:g} s more ends the run" in PAGE
-    assert DEATHS == 2 and "When two runs died over it and the third" in PAGE
+    assert MAX_CRASHES == 2 and "When two runs died over it and the third" in PAGE
 
 
 def test_the_page_names_every_example_and_no_other() -> None:

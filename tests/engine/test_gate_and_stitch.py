@@ -3,7 +3,7 @@
 import torch
 
 from segcli.engine.gate import gated_probabilities, keep
-from segcli.engine.stitch import Stitch, decide
+from segcli.engine.stitch import PatchAggregator, decide
 
 ONES = torch.ones(1, 2)
 
@@ -31,7 +31,7 @@ def test_threshold_zero_never_gates():
 
 
 def test_a_gated_neighbour_has_weight_zero_not_probability_zero():
-    stitch = Stitch((1, 3), ONES, 2, background=True)
+    stitch = PatchAggregator((1, 3), ONES, 2, background=True)
     object_here = torch.tensor([[[0.2, 0.2]], [[0.8, 0.8]]])
     stitch.add((0, 0), object_here, [True])
     stitch.add((0, 1), None, [False])
@@ -42,7 +42,7 @@ def test_a_gated_neighbour_has_weight_zero_not_probability_zero():
 
 
 def test_a_label_kept_in_less_than_a_quarter_of_the_weight_is_absent():
-    stitch = Stitch((1, 1), torch.ones(1, 1), 2, background=True)
+    stitch = PatchAggregator((1, 1), torch.ones(1, 1), 2, background=True)
     for kept in (True, False, False, False, False):
         tile = torch.tensor([[[0.1]], [[0.9]]]) if kept else None
         stitch.add((0, 0), tile, [kept])

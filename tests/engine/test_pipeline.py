@@ -14,7 +14,7 @@ from segcli.contract import Gate
 from segcli.engine import pipeline
 from segcli.engine.events import Band, Progress, Result
 from segcli.engine.infer import Inference
-from segcli.engine.segmenter import MOST_CASES, Segmenter, Stream
+from segcli.engine.segmenter import MAX_CASES, Segmenter, Stream
 from segcli.errors import CaseError
 from segcli.image import Image
 from segcli.settings import PredictSettings
@@ -62,11 +62,11 @@ def test_a_lonely_survivor_does_not_hold_up_the_run_for_ever():
 
     stream = Segmenter(network, card(gate=GATE), replace(CPU, batch=8)).segment(cases())
     assert next(stream)[1].masks[0].pixels.any()
-    assert taken <= MOST_CASES + 1
+    assert taken <= MAX_CASES + 1
 
 
 def test_tiles_waiting_behind_a_survivor_are_bounded_within_a_case(monkeypatch):
-    monkeypatch.setattr(pipeline, "MOST_WAITING", 10)
+    monkeypatch.setattr(pipeline, "MAX_WAITING", 10)
     pixels = np.zeros((1, 1, 8, 6 * 200), np.uint8)
     pixels[0, 0, 3, 3] = 150
     network = Gated()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from segcli.contract import Gate, Label
-from segcli.engine.stitch import Stitch
+from segcli.engine.stitch import PatchAggregator
 from segcli.engine.tiles import Layout, window
 from segcli.image import Image
 
@@ -53,7 +53,7 @@ def first_pixels(size, tile, overlap):
     return sorted({min(start, size - tile) for start in range(0, size, tile - overlap)})
 
 
-def plainly(network, wanted, pixels, taus):
+def plainly(network, wanted, pixels, thresholds):
     """The formula of the contract, tile by tile in float64, without batches, bands, or skipped decoders."""
     rows, columns = pixels.shape
     missing = [max(0, tile - side) for tile, side in zip(wanted.tile, pixels.shape, strict=True)]
@@ -71,7 +71,7 @@ def plainly(network, wanted, pixels, taus):
         x = torch.from_numpy(padded[where].astype(np.float32))[None, None]
         with torch.inference_mode():
             features = network.encode(x)
-            kept = (network.presence(features).sigmoid()[0].numpy() >= np.array(taus, np.float32)).tolist()
+            kept = (network.presence(features).sigmoid()[0].numpy() >= np.array(thresholds, np.float32)).tolist()
             z = network.decode(features)[0].double().numpy()
         total[where] += weight
         if sigmoid:
@@ -95,13 +95,13 @@ def plainly(network, wanted, pixels, taus):
     st.integers(1, 20), st.integers(1, 20), st.sampled_from(["softmax", "sigmoid"]), st.sampled_from([0, 2, 6]),
     st.tuples(st.sampled_from([0.0, 0.5, 0.9]), st.sampled_from([0.0, 0.5, 0.9])),
 )  # fmt: skip
-def test_the_gated_result_is_the_formula_of_gating_afterwards(rows, columns, activation, overlap, taus):
-    gate = Gate(taus, (1,) * 2, (1,) * 2, (1.0,) * 2, (1.0,) * 2, (1.0,) * 2, 1.0)
+def test_the_gated_result_is_the_formula_of_gating_afterwards(rows, columns, activation, overlap, thresholds):
+    gate = Gate(thresholds, (1,) * 2, (1,) * 2, (1.0,) * 2, (1.0,) * 2, (1.0,) * 2, 1.0)
     wanted = card(labels=LABELS, activation=activation, overlap=(overlap, overlap), gate=gate)
     network = Random(wanted.network_outputs)
     pixels = np.random.default_rng(rows * 31 + columns).integers(0, 200, (rows, columns), dtype=np.uint8)
     mask = one(network, Image(pixels[None, None]), wanted).masks[0].pixels[0]
-    p = plainly(network, wanted, pixels, taus)
+    p = plainly(network, wanted, pixels, thresholds)
     values = [label.value for label in LABELS]
     if activation == "sigmoid":
         expected = np.zeros((rows, columns), int)
@@ -122,7 +122,7 @@ def test_x_plus_1_comes_back_exact(rows, columns, tile, share):
     overlap = tuple(int(share * side) for side in tile)
     layout = Layout((rows, columns), tile, (0, 0), overlap)
     x = torch.from_numpy(np.random.default_rng(rows).integers(0, 4095, (1, *layout.size)).astype(np.float32))
-    stitch = Stitch(layout.size, torch.from_numpy(window(tile)), 1, background=False)
+    stitch = PatchAggregator(layout.size, torch.from_numpy(window(tile)), 1, background=False)
     bands = []
     for row, column in layout.corners():
         if row != stitch.start:
