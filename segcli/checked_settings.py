@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from segcli.errors import UsageError
-from segcli.settings import MOST_TILES, PredictSettings
+from segcli.settings import MAX_TILES, PredictSettings
 
 
 def settings_from(options: Mapping[str, Any]) -> PredictSettings:
@@ -56,7 +56,7 @@ def _always(_: Any) -> bool:
 
 
 _WITHIN: Mapping[str, Callable[[Any], bool]] = {
-    "batch": lambda value: 1 <= value <= MOST_TILES,
+    "batch": lambda value: 1 <= value <= MAX_TILES,
     "overlap": lambda value: 0 <= value <= 0.75,
     "gate": lambda value: isinstance(value, str) or 0 <= value < 1,
     "memory": lambda value: value >= 1,

@@ -1,4 +1,4 @@
-"""What became of each case, and what that means for the run: outcomes, the report, the exit code."""
+"""The result of each case, and what that means for the run: outcomes, the report, the exit code."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What ended it early, or what became of its cases.
+        """What ended it early, or how its cases ended.
 
         Skipped files never count, but a run that found cases and none in the model's scope had nothing to do.
         """

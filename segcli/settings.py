@@ -15,7 +15,7 @@ DicomSeg: TypeAlias = Literal["binary", "labelmap"]
 PngMask: TypeAlias = Literal["palette", "grey"]
 
 
-MOST_TILES = 2**16
+MAX_TILES = 2**16
 """Of a batch."""
 
 

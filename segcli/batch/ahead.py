@@ -15,7 +15,7 @@ from segcli.batch.key import stat_of
 from segcli.case import Case
 from segcli.errors import UnreadableError
 from segcli.formats.interface import HOLD_PIXELS, MaskRequest, ReadRequest
-from segcli.formats.readers import Delivery, Readers
+from segcli.formats.readers import ReadCase, Readers
 from segcli.outcome import Job
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Reading:
 
     job: Job
     stat: Stat
-    future: Future[Delivery]
+    future: Future[ReadCase]
     bytes: int
 
 
@@ -69,7 +69,7 @@ class ReadAhead:
             stat = stat_of(job.case.files)
         except OSError as error:
             reason = f"a file of it vanished or is not readable ({error.strerror})"
-            lost: Future[Delivery] = Future()
+            lost: Future[ReadCase] = Future()
             lost.set_exception(UnreadableError(reason))
             return Reading(job, (), lost, 0)
         future = self._readers.submit_read(job.case, self._request, self._settings.case_timeout)

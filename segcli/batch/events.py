@@ -10,8 +10,8 @@ from typing import BinaryIO
 from segcli.image import Json
 from segcli.outcome import Outcome
 from segcli.reporting.checking import Check, checker
-from segcli.reporting.content import RunFacts, load_schema
-from segcli.settings import MOST_TILES
+from segcli.reporting.content import DEFAULTS, RunFacts, load_schema
+from segcli.settings import MAX_TILES
 
 SCHEMA = 1
 LONGEST = 64 * 2**20
@@ -27,14 +27,10 @@ _STAT = {
 }
 _CHOSEN = {
     "precision": {"enum": ["float32", "bfloat16", "float16"]},
-    "batch": {"type": "integer", "minimum": 1, "maximum": MOST_TILES},
+    "batch": {"type": "integer", "minimum": 1, "maximum": MAX_TILES},
     "device": {"type": "string"},
     "made_for": _HASH,
 }
-_UNTOLD = json.loads(json.dumps(Outcome("", "", "skipped").to_json()))
-for _needed in ("id", "name", "status"):
-    del _UNTOLD[_needed]
-"""What an outcome of an earlier version may lack."""
 
 
 def _object(properties: Json) -> Json:
@@ -79,7 +75,7 @@ def fault_of(event: Json) -> str | None:
         return ""
     if word == "outcome" and isinstance(event[word], dict):
         known = {name: value for name, value in event[word].items() if name in Outcome.__dataclass_fields__}
-        event[word] = {**_UNTOLD, **known}
+        event[word] = {**DEFAULTS, **known}
     return checks()[word](event)
 
 

@@ -13,7 +13,7 @@ from segcli.batch.plan import failed, skipped, unchanged
 from segcli.engine.scope import case_out_of_scope, parts_out_of_scope
 from segcli.errors import SegcliError, SkippedCase
 from segcli.formats.interface import MaskRequest
-from segcli.formats.readers import Delivery
+from segcli.formats.readers import ReadCase
 from segcli.formats.scan import other_modality
 from segcli.outcome import Job, Outcome
 
@@ -27,7 +27,7 @@ class Accepted:
     """
 
     job: Job
-    delivery: Delivery
+    delivery: ReadCase
     stat: Stat
     key: str
     notes: Sequence[str] = ()

@@ -77,7 +77,7 @@ class ManifestWriter:
         self._append({"ended": True})
 
     def outcome(self, outcome: Outcome) -> None:
-        """Record what became of a case."""
+        """Record the result of a case."""
         self._append({"outcome": outcome.to_json()})
 
     def close(self) -> None:

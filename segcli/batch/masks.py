@@ -13,7 +13,7 @@ from segcli.errors import CaseError, SegcliError, UnreadableError, WriteError
 from segcli.formats.atomic import Target, Written, write_mask
 from segcli.formats.interface import MaskRequest
 from segcli.formats.mask_sink import open_sink
-from segcli.formats.readers import Delivery
+from segcli.formats.readers import ReadCase
 from segcli.outcome import Job
 
 WriteMask = Callable[..., Written]
@@ -42,7 +42,7 @@ class Mask(Protocol):
 class HeldMask:
     """The mask of an image in memory, written when it is whole."""
 
-    def __init__(self, job: Job, delivery: Delivery, target: Target, request: MaskRequest, write: WriteMask) -> None:
+    def __init__(self, job: Job, delivery: ReadCase, target: Target, request: MaskRequest, write: WriteMask) -> None:
         self._job, self._target, self._request, self._write = job, target, request, write
         self._collected = CollectedMasks(delivery.parts)
 
@@ -65,7 +65,7 @@ class HeldMask:
 class BandedMask:
     """The mask of an image that is read in bands, written as it comes."""
 
-    def __init__(self, job: Job, delivery: Delivery, stat: Stat, target: Target, request: MaskRequest) -> None:
+    def __init__(self, job: Job, delivery: ReadCase, stat: Stat, target: Target, request: MaskRequest) -> None:
         self._files, self._stat, self._delivery = job.case.files, stat, delivery
         self._sink = open_sink(target, job.case, delivery.parts, request)
 
@@ -95,7 +95,7 @@ class BandedMask:
 
 
 def open_mask(
-    job: Job, delivery: Delivery, stat: Stat, context: RunContext, request: MaskRequest, write: WriteMask = write_mask
+    job: Job, delivery: ReadCase, stat: Stat, context: RunContext, request: MaskRequest, write: WriteMask = write_mask
 ) -> Mask:
     """Begin the mask of a case that was read. Raises a CaseError if no file can be made for it."""
     target = Target(job.target, context.output, context.token, may_replace=str(job.case.output) in context.ours)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from segcli.case import Case
 from segcli.contract import ModelCard
 from segcli.engine.events import Segmented
-from segcli.formats.readers import Delivery
+from segcli.formats.readers import ReadCase
 from segcli.image import BandSource, Geometry, Json
 from segcli.outcome import Outcome
 
@@ -15,7 +15,7 @@ DECIMALS = 4
 """Of a score and of seconds in the report."""
 
 
-def outcome_of(case: Case, delivery: Delivery, result: Segmented, card: ModelCard) -> Outcome:
+def outcome_of(case: Case, delivery: ReadCase, result: Segmented, card: ModelCard) -> Outcome:
     """All that is known of a case before its mask is written."""
     first = delivery.parts[0]
     notes = []

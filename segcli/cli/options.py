@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from segcli.settings import MOST_TILES, PredictSettings
+from segcli.settings import MAX_TILES, PredictSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,8 +79,8 @@ class AutoInt(click.ParamType[int | None]):
         """Text → number, None for auto."""
         if value == "auto":
             return None
-        if not str(value).isdecimal() or len(str(value)) > 5 or not 1 <= int(value) <= MOST_TILES:
-            self.fail(f"{value!r} is neither auto nor a number from 1 to {MOST_TILES}", param, ctx)
+        if not str(value).isdecimal() or len(str(value)) > 5 or not 1 <= int(value) <= MAX_TILES:
+            self.fail(f"{value!r} is neither auto nor a number from 1 to {MAX_TILES}", param, ctx)
         return int(value)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from segcli.contract import EmptyFilter, ModelCard
-from segcli.engine.stitch import decide
+from segcli.engine.aggregator import decide
 from segcli.engine.tiles import Layout
 from segcli.errors import UnsupportedError
 

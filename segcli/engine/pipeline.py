@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from segcli.engine.infer import Inference
-from segcli.engine.work import Tile
+from segcli.engine.state import Tile
 from segcli.errors import CaseError
 
 MAX_WAITING = 1024

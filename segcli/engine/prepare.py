@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from segcli.contract import ModelCard
+from segcli.engine.patch_rows import PatchRowReader
 from segcli.engine.statistics import Normalisation, needs_whole, normalisation
-from segcli.engine.strips import PatchRowReader
 from segcli.engine.turn import Turn, refuse_coarse_reslicing, steps_of, turn_for
 from segcli.errors import UnsupportedError
 from segcli.image import BandSource, Image
 
-MOST_CONTEXT_STEP = 1.5
+MAX_CONTEXT_STEP = 1.5
 """How many times the card's slice spacing slices may lie apart and still be context of one another."""
-MOST_RESAMPLED = 16
+MAX_RESAMPLED = 16
 """How many times larger or smaller than the card's the spacing of an image may be."""
 
 
@@ -79,7 +79,7 @@ class Prepared:
         """
         context = self.card.context_slices
         steps = [k if self.slice_ratio is None else int(k * self.slice_ratio + 0.5) for k in range(context + 1)]
-        if self.slice_ratio is not None and self.slice_ratio * MOST_CONTEXT_STEP < 1:
+        if self.slice_ratio is not None and self.slice_ratio * MAX_CONTEXT_STEP < 1:
             steps = [0] * (context + 1)
         offsets = [*(-step for step in reversed(steps[1:])), *steps]
         return [min(max(index + offset, 0), self.stored[0] - 1) for offset in offsets]
@@ -152,8 +152,8 @@ def _grid(
 
 
 def _refuse_other_scale(have: float, want: float) -> None:
-    if not 1 / MOST_RESAMPLED <= have / want <= MOST_RESAMPLED:
+    if not 1 / MAX_RESAMPLED <= have / want <= MAX_RESAMPLED:
         raise UnsupportedError(
             f"the image's pixels are {have:g} mm apart, the model was trained at {want:g} mm: more than "
-            f"{MOST_RESAMPLED} times that is another kind of image, or a wrong unit in the file"
+            f"{MAX_RESAMPLED} times that is another kind of image, or a wrong unit in the file"
         )

@@ -17,12 +17,12 @@ from segcli.image import BandSource
 from segcli.outcome import OUT_OF_SCOPE
 from segcli.sizes import spans, times
 
-MOST_SIDE = 2.5
-MOST_AREA = 3.0
+MAX_SIDE = 2.5
+MAX_AREA = 3.0
 """How many times the largest training image a side of an image may be long, and the area of its slices large."""
-LEAST_SIDE = 0.6
+MIN_SIDE = 0.6
 """How much of the smallest training image a side must have."""
-MOST_COARSE = 3.0
+MAX_COARSE = 3.0
 """How many times as far apart as the coarsest of the training images pixels may lie."""
 
 PLANES: Mapping[str, Plane] = {
@@ -145,8 +145,8 @@ def _spacing(view: View, card: ModelCard, scope: Scope) -> str | None:
     if card.spatial_dims == 2:
         ranges, steps = ranges[-2:], (None, *steps[1:])
     known = [(step, limits) for step, limits in zip(steps[-len(ranges) :], ranges, strict=True) if step is not None]
-    coarse = any(step > MOST_COARSE * high for step, (_, high) in known)
-    fine = card.spacing is None and any(step < low / MOST_COARSE for step, (low, _) in known)
+    coarse = any(step > MAX_COARSE * high for step, (_, high) in known)
+    fine = card.spacing is None and any(step < low / MAX_COARSE for step, (low, _) in known)
     if not coarse and not fine:
         return None
     return _words("spacing", [step for step, _ in known], [limits for _, limits in known], "mm")
@@ -192,12 +192,12 @@ def _compare(
     sides = sides[-len(ranges) :]
     known = [(side, limits) for side, limits in zip(sides, ranges, strict=True) if side is not None]
     plane = [(side, limits) for side, limits in zip(sides[-2:], ranges[-2:], strict=True) if side is not None]
-    outside = any(side > MOST_SIDE * high for side, (_, high) in known)
+    outside = any(side > MAX_SIDE * high for side, (_, high) in known)
     if len(plane) == 2:
         (rows, (_, most_rows)), (columns, (_, most_columns)) = plane
-        outside |= rows * columns > MOST_AREA * most_rows * most_columns
+        outside |= rows * columns > MAX_AREA * most_rows * most_columns
     # a 2-D network does not miss slices
-    outside |= any(side < LEAST_SIDE * low for side, (low, _) in (plane if card.spatial_dims == 2 else known))
+    outside |= any(side < MIN_SIDE * low for side, (low, _) in (plane if card.spatial_dims == 2 else known))
     return _words(what, sides, ranges, unit) if outside else None
 
 

@@ -18,8 +18,8 @@ from segcli.engine.gate import thresholds
 from segcli.engine.infer import Inference
 from segcli.engine.pipeline import Pipeline, is_out_of_memory
 from segcli.engine.prepare import Prepared, prepare
+from segcli.engine.state import Blend, CaseState, SliceState, Tile, VolumeState
 from segcli.engine.tiles import Layout, window
-from segcli.engine.work import Blend, CaseState, SliceState, Tile, VolumeState
 from segcli.errors import CaseError
 from segcli.image import BandSource
 from segcli.settings import Precision, PredictSettings

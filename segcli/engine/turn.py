@@ -14,7 +14,7 @@ from segcli.geometry import Geometry
 from segcli.image import Image
 from segcli.orientation import axis_order
 
-MOST_RESLICED_STEP = 2.0
+MAX_RESLICED_STEP = 2.0
 """How many times the card's in-plane spacing the slice step may be for slicing along another axis."""
 
 
@@ -87,7 +87,7 @@ def refuse_coarse_reslicing(steps: tuple[float | None, ...], turn: Turn, card: M
         )
     step, becomes = steps[0], turn.order.index(0)
     wanted = card.spacing[becomes - 3]
-    if step is not None and step > MOST_RESLICED_STEP * wanted:
+    if step is not None and step > MAX_RESLICED_STEP * wanted:
         raise UnsupportedError(
             f"the slices lie across the model's orientation and are {step:g} mm apart, too coarse to be sliced anew"
         )

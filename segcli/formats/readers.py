@@ -42,7 +42,7 @@ _Work: TypeAlias = Callable[["WorkerSlot"], Any]
 
 
 @dataclass(frozen=True)
-class Delivery:
+class ReadCase:
     """A case as it was read: its parts, what must be told about it, SHA-256 over the input bytes, seconds it took.
 
     All parts are in memory, or (more pixels than the request's ``hold_pixels``) all lie open in a reader process of
@@ -134,8 +134,8 @@ class Readers:
         while waiting:
             yield from _first(waiting)
 
-    def submit_read(self, case: Case, request: ReadRequest, deadline: float | None = None) -> Future[Delivery]:
-        """Read a case ahead; the future gives its :class:`Delivery` or raises the case's error.
+    def submit_read(self, case: Case, request: ReadRequest, deadline: float | None = None) -> Future[ReadCase]:
+        """Read a case ahead; the future gives its :class:`ReadCase` or raises the case's error.
 
         ``deadline``: seconds from when a reader begins with it, those that its bands take included; None: as many as
         reading may take at most, :data:`READ_LIMIT` and more for a large one. The pixels are mapped, not copied: their
@@ -143,7 +143,7 @@ class Readers:
         """
         message = {"do": "read", "case": case.to_json(), "request": messages.request_to_json(request)}
 
-        def work(slot: WorkerSlot) -> Delivery:
+        def work(slot: WorkerSlot) -> ReadCase:
             answer, arrays = slot.fetch(message, self._seconds_for(case) if deadline is None else deadline)
             seconds = float(answer["seconds"])
             parts: tuple[Image | BandedImage, ...] = messages.images_from(answer["parts"], arrays)
@@ -151,7 +151,7 @@ class Readers:
                 open_case = OpenCase(slot.give_up(), None if deadline is None else max(0.0, deadline - seconds))
                 self._lent.add(open_case)
                 parts = tuple(BandedImage(open_case, part, told) for part, told in enumerate(answer["bands"]))
-            return Delivery(parts, tuple(answer["warnings"]), answer["digest"], seconds)
+            return ReadCase(parts, tuple(answer["warnings"]), answer["digest"], seconds)
 
         return self._submit(work)
 

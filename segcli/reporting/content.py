@@ -26,10 +26,10 @@ LARGEST = 2**31
 """Bytes of a report that is read; 100,000 cases take a tenth of it."""
 NOT_TOLD = ("stat",)
 """Fields of an outcome that only the next run needs."""
-_UNTOLD = json.loads(json.dumps(Outcome("", "", "skipped").to_json()))
-for _needed in ("id", "name", "status", *NOT_TOLD):
-    del _UNTOLD[_needed]
-"""What a case of an earlier version's report may lack."""
+DEFAULTS = json.loads(json.dumps(Outcome("", "", "skipped").to_json()))
+for _needed in ("id", "name", "status"):
+    del DEFAULTS[_needed]
+"""Fields that an outcome written by an earlier version may lack, with the values they then have."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def read_report(path: Path) -> Json:
         content = json.loads(read_regular(path, LARGEST, follow_links=False))
         if content["schema"] != REPORT_SCHEMA:
             raise UsageError(f"{path}: written by another version of segcli; run it again to show it")
-        content = {"slices_emptied": 0, **content, "cases": [{**_UNTOLD, **case} for case in content["cases"]]}
+        lacking = {name: value for name, value in DEFAULTS.items() if name not in NOT_TOLD}
+        content = {"slices_emptied": 0, **content, "cases": [{**lacking, **case} for case in content["cases"]]}
     except OSError as error:
         raise UsageError(f"{path}: no report of segcli is there ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:

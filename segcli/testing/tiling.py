@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from segcli.contract import ModelCard
+from segcli.engine.aggregator import PatchAggregator
 from segcli.engine.gate import gated_probabilities
-from segcli.engine.stitch import PatchAggregator
 from segcli.engine.tiles import positions, window
 from segcli.testing.subject import CheckFailed, NotApplicable, Note, Subject, contract_numbers, forward
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segcli.errors import SegcliError, UsageError
 from segcli.formats.dicom.records import dicom_case
 from segcli.formats.interface import ReadRequest
-from segcli.formats.readers import Delivery, Readers
+from segcli.formats.readers import ReadCase, Readers
 from segcli.geometry import difference
 from segcli.image import Image, LabelMap
 from segcli.pairing.images import Pair
@@ -53,7 +53,7 @@ def read_examples(
     numbered: Numbered | None = None,
 ) -> list[Example]:
     """All pairs, in order. ``told(n)`` after each. Raises UsageError naming what cannot be read or does not fit."""
-    waiting: deque[tuple[Pair, Future[Delivery]]] = deque()
+    waiting: deque[tuple[Pair, Future[ReadCase]]] = deque()
     examples: list[Example] = []
     todo = deque(pairs)
     while todo or waiting:

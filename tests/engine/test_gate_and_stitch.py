@@ -2,8 +2,8 @@
 
 import torch
 
+from segcli.engine.aggregator import PatchAggregator, decide
 from segcli.engine.gate import gated_probabilities, keep
-from segcli.engine.stitch import PatchAggregator, decide
 
 ONES = torch.ones(1, 2)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from segcli.contract import Gate, Label
-from segcli.engine.stitch import PatchAggregator
+from segcli.engine.aggregator import PatchAggregator
 from segcli.engine.tiles import Layout, window
 from segcli.image import Image
 

@@ -15,13 +15,13 @@ from fake_format import FORMATS, alive, case, descriptors, files, known_pixels, 
 
 from segcli.errors import UnreadableError, UnsupportedError
 from segcli.formats.interface import InputFiles, ReadRequest
-from segcli.formats.readers import Delivery, Readers
+from segcli.formats.readers import ReadCase, Readers
 from segcli.image import Geometry, Image
 
 BANDED = ReadRequest(hold_pixels=1)
 
 
-def left_open(readers: Readers, folder: Path, words: str = "bands ok", deadline: float | None = None) -> Delivery:
+def left_open(readers: Readers, folder: Path, words: str = "bands ok", deadline: float | None = None) -> ReadCase:
     path = folder / "large"
     path.write_text(words)
     return readers.submit_read(case(path), BANDED, deadline).result(30)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segcli.contract import ModelCard
+from segcli.engine.aggregator import decide
 from segcli.engine.resample import Resample
-from segcli.engine.stitch import decide
 from segcli.engine.tiles import Layout
 from segcli.errors import CaseError
 

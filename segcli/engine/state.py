@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segcli.contract import EmptyFilter, Features, ModelCard
+from segcli.engine.aggregator import PatchAggregator
 from segcli.engine.empty_filter import HeldUnit
+from segcli.engine.inverse import InverseTransform
+from segcli.engine.patch_rows import PatchRowReader
 from segcli.engine.prepare import Prepared
-from segcli.engine.stitch import PatchAggregator
-from segcli.engine.strips import PatchRowReader
 from segcli.engine.tiles import Layout
-from segcli.engine.way_back import InverseTransform
 from segcli.errors import CaseError
 
 Rows: TypeAlias = tuple[int, int, NDArray[Any]]
