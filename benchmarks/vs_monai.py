@@ -79,7 +79,7 @@ def compare(plugin: str, model: Path, images: Path, given: argparse.Namespace, o
     }
     filled = organ.any(axis=(1, 2))
     last = gated.rounds[-1]
-    print(f"gate: {last['gated']} of {last['tiles']} tiles turned away")
+    print(f"gate: {last['gated']} of {last['tiles']} tiles gated")
     print(
         f"Dice on organ slices, gated against ungated: {dice(results['gated'][filled], results['whole'][filled]):.4f}"
     )

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from segcli.contract import ModelCard
 from segcli.engine.patch_rows import PatchRowReader
+from segcli.engine.reorientation import Reorientation, refuse_coarse_reslicing, reorientation_for, steps_of
 from segcli.engine.statistics import Normalisation, needs_whole, normalisation
-from segcli.engine.turn import Turn, refuse_coarse_reslicing, steps_of, turn_for
 from segcli.errors import UnsupportedError
 from segcli.image import BandSource, Image
 
@@ -30,12 +30,12 @@ class Prepared:
     """One part ready for tiling: ``source`` is turned as the card wants it.
 
     ``stored``: slices, rows, columns of ``source``. ``grid``: the same on the network's grid. ``slice_ratio``: the
-    card's slice spacing over the source's, None where either is unknown. ``undo`` of ``turn`` leads back.
+    card's slice spacing over the source's, None where either is unknown. ``undo`` of ``reorientation`` leads back.
     """
 
     source: BandSource
     card: ModelCard
-    turn: Turn
+    reorientation: Reorientation
     stored: tuple[int, int, int]
     grid: tuple[int, int, int]
     normalisation: Normalisation
@@ -43,9 +43,9 @@ class Prepared:
     warnings: tuple[str, ...]
 
     @property
-    def turned(self) -> bool:
+    def is_reoriented(self) -> bool:
         """Whether the source had to be turned."""
-        return self.turn != Turn()
+        return self.reorientation != Reorientation()
 
     @property
     def units(self) -> int:
@@ -93,12 +93,12 @@ def prepare(part: BandSource, card: ModelCard, stated: tuple[float, ...] | None,
     """
     warnings: list[str] = []
     steps = steps_of(part.geometry, stated)
-    turn = turn_for(part.geometry, card, warnings)
-    if turn.order[0] != 0:
-        refuse_coarse_reslicing(steps, turn, card)
-    steps = tuple(steps[axis] for axis in turn.order)
-    if turn != Turn():
-        part = turn.apply_to(in_memory(part, limit, "an image that must be turned for the model"))
+    reorientation = reorientation_for(part.geometry, card, warnings)
+    if reorientation.order[0] != 0:
+        refuse_coarse_reslicing(steps, reorientation, card)
+    steps = tuple(steps[axis] for axis in reorientation.order)
+    if reorientation != Reorientation():
+        part = reorientation.apply_to(in_memory(part, limit, "an image that must be turned for the model"))
     elif needs_whole(card.intensity):
         part = in_memory(part, limit, "an image whose percentiles the model wants")
     stored = (part.shape[0], part.shape[2], part.shape[3])
@@ -106,7 +106,9 @@ def prepare(part: BandSource, card: ModelCard, stated: tuple[float, ...] | None,
     ratio = None
     if card.context_slices and card.spacing is not None and len(card.spacing) == 3 and steps[0] is not None:
         ratio = card.spacing[0] / steps[0]
-    return Prepared(part, card, turn, stored, grid, normalisation(part, card.intensity), ratio, tuple(warnings))
+    return Prepared(
+        part, card, reorientation, stored, grid, normalisation(part, card.intensity), ratio, tuple(warnings)
+    )
 
 
 def in_memory(part: BandSource, limit: int, what: str) -> Image:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from segcli.case import Case
 from segcli.contract import ModelCard, Plane, Scope
-from segcli.engine.turn import steps_of, turn_between
+from segcli.engine.reorientation import reorientation_between, steps_of
 from segcli.image import BandSource
 from segcli.outcome import OUT_OF_SCOPE
 from segcli.sizes import spans, times
@@ -166,7 +166,7 @@ class Measures:
 
 def measures(view: View, card: ModelCard) -> Measures:
     """What predict compares with a card, and what training writes on one."""
-    order = turn_between(view.orientation, card).order
+    order = reorientation_between(view.orientation, card).order
     sizes, steps = [view.size[axis] for axis in order], tuple(view.steps[axis] for axis in order)
     lengths = tuple(None if n is None or step is None else n * step for n, step in zip(sizes, steps, strict=True))
     pixels = tuple(

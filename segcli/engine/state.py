@@ -79,7 +79,7 @@ class VolumeState:
         self.filter_scores: list[Tensor | None] = [None] * prepared.units
         self._units_left = prepared.units
         dtype = np.uint8 if largest <= 255 else np.uint16
-        self._turned = np.zeros(prepared.stored, dtype) if prepared.turned else None
+        self._turned = np.zeros(prepared.stored, dtype) if prepared.is_reoriented else None
 
     def take(self, unit: int, first: int, labels: NDArray[Any]) -> Iterator[Rows]:
         """Final rows of a unit from ``first`` on: ``[row, column]``, of a 3-D unit ``[slice, row, column]``."""
@@ -99,7 +99,7 @@ class VolumeState:
         """What was held until now, if that was the last unit."""
         self._units_left -= 1
         if self._units_left == 0 and self._turned is not None:
-            for index, plane in enumerate(self.prepared.turn.undo(self._turned)):
+            for index, plane in enumerate(self.prepared.reorientation.undo(self._turned)):
                 yield index, 0, np.ascontiguousarray(plane)
             self._turned = None
 

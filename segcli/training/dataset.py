@@ -51,7 +51,7 @@ def training_cases(example: Example, card: ModelCard, stated: tuple[float, ...] 
 
 def labels_on_grid(labels: NDArray[Any], prepared: Prepared, card: ModelCard) -> NDArray[Any]:
     """Label numbers ``[slice, row, column]`` as stored → class numbers ``[unit, *spatial]`` on the network's grid."""
-    turned = np.ascontiguousarray(prepared.turn.apply(class_numbers(labels, card.labels)))
+    turned = np.ascontiguousarray(prepared.reorientation.apply(class_numbers(labels, card.labels)))
     size = list(prepared.grid[3 - card.spatial_dims :])
     stack = turned[:, np.newaxis] if card.spatial_dims == 2 else turned[np.newaxis, np.newaxis]
     if list(stack.shape[2:]) == size:

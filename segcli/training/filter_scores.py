@@ -84,7 +84,7 @@ def _present(example: Example, card: ModelCard) -> list[list[bool]]:
     """Which labels each slice holds in the mask as stored, where no small object has been lost by resampling."""
     found = []
     for part, labels in zip(example.parts, example.labels, strict=True):
-        turned = prepare(part, card, None).turn.apply(class_numbers(labels, card.labels))
+        turned = prepare(part, card, None).reorientation.apply(class_numbers(labels, card.labels))
         for unit in turned if card.spatial_dims == 2 else [turned]:
             there = set(np.unique(unit).tolist())
             found.append([number in there for number in range(1, len(card.labels) + 1)])

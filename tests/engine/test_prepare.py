@@ -48,7 +48,7 @@ def test_all_48_orientations_reach_the_network_alike_and_come_back(orientation):
     assert (np.diff(y, axis=1) == 1).all()
     assert (np.abs(np.diff(z, axis=0)) == 1).all()  # a 2-D network does not care which slice comes first
     for source, p in zip(world, prepared, strict=True):
-        assert np.array_equal(p.turn.undo(p.source.pixels[:, 0]), source)
+        assert np.array_equal(p.reorientation.undo(p.source.pixels[:, 0]), source)
 
 
 @given(st.sampled_from(ORIENTATIONS), st.sampled_from(ORIENTATIONS))
@@ -63,7 +63,7 @@ def test_a_three_dimensional_network_meets_every_axis_as_its_card_says(source, w
         place = np.tensordot(steps @ LETTERS[letter], index, axes=1)
         prepared = prepare(Image(place[:, np.newaxis], part.geometry, valid), replace(three, orientation=wanted), None)
         assert (np.diff(prepared.source.pixels[:, 0], axis=axis) == 1).all()
-        assert np.array_equal(prepared.turn.undo(prepared.source.valid), valid)
+        assert np.array_equal(prepared.reorientation.undo(prepared.source.valid), valid)
 
 
 def test_coarse_slices_are_not_sliced_anew():
@@ -75,7 +75,7 @@ def test_coarse_slices_are_not_sliced_anew():
 def test_only_the_step_between_slices_makes_them_too_coarse():
     """Sagittal, 1 mm apart, with rows 2.5 mm apart: rows stay rows, nothing is cut across them."""
     sagittal = image("PSL", spacing=(2.5, 1.0), slice_spacing=1.0)
-    assert prepare(sagittal, card(orientation="LPS", spacing=(1.0, 1.0)), None).turned
+    assert prepare(sagittal, card(orientation="LPS", spacing=(1.0, 1.0)), None).is_reoriented
 
 
 @pytest.mark.parametrize("step", [5000.0, 0.0005], ids=["metres for millimetres", "micrometres"])

@@ -19,7 +19,7 @@ MAX_RESLICED_STEP = 2.0
 
 
 @dataclass(frozen=True)
-class Turn:
+class Reorientation:
     """A lossless change of orientation of (slice, row, column) axes; ``order[i]`` is the source axis of target i."""
 
     order: tuple[int, int, int] = (0, 1, 2)
@@ -35,7 +35,7 @@ class Turn:
 
     def apply_to(self, part: Image) -> Image:
         """The part as the card wants it (views); its geometry stays that of the source."""
-        if self == Turn():
+        if self == Reorientation():
             return part
         channels = part.pixels.swapaxes(0, 1)  # [channel, slice, row, column]
         turned = np.flip(
@@ -45,17 +45,17 @@ class Turn:
         return Image(turned.swapaxes(0, 1), part.geometry, valid, part.extra)
 
 
-def turn_for(geometry: Geometry, card: ModelCard, warnings: list[str]) -> Turn:
+def reorientation_for(geometry: Geometry, card: ModelCard, warnings: list[str]) -> Reorientation:
     """From the orientation of the source to the card's; adds a warning where the source states none."""
     if card.orientation is not None and geometry.orientation is None:
         warnings.append(f"the image states no orientation: taken as it is, the model expects {card.orientation}")
-    return turn_between(geometry.orientation, card)
+    return reorientation_between(geometry.orientation, card)
 
 
-def turn_between(have: str | None, card: ModelCard) -> Turn:
+def reorientation_between(have: str | None, card: ModelCard) -> Reorientation:
     """From the orientation ``have`` to the card's; none at all where either is unknown."""
     if have is None or card.orientation is None:
-        return Turn()
+        return Reorientation()
     source, target = have[::-1], card.orientation[::-1]  # letters are column, row, slice; axes slice, row, column
     order = axis_order(have, card.orientation)
     flips = tuple(
@@ -63,7 +63,7 @@ def turn_between(have: str | None, card: ModelCard) -> Turn:
         for axis, letter in enumerate(target)
         if source[order[axis]] != letter and not (axis == 0 and card.spatial_dims == 2)
     )
-    return Turn(order, flips)
+    return Reorientation(order, flips)
 
 
 def steps_of(geometry: Geometry, stated: tuple[float, ...] | None) -> tuple[float | None, ...]:
@@ -75,7 +75,7 @@ def steps_of(geometry: Geometry, stated: tuple[float, ...] | None) -> tuple[floa
     return (None, None, None)
 
 
-def refuse_coarse_reslicing(steps: tuple[float | None, ...], turn: Turn, card: ModelCard) -> None:
+def refuse_coarse_reslicing(steps: tuple[float | None, ...], reorientation: Reorientation, card: ModelCard) -> None:
     """Raise UnsupportedError if slices are too far apart to be cut across.
 
     ``steps``: mm along slice, row and column of the source. What counts is the step between its slices, against the
@@ -85,7 +85,7 @@ def refuse_coarse_reslicing(steps: tuple[float | None, ...], turn: Turn, card: M
         raise UnsupportedError(
             "the slices lie across the model's orientation and are not a regular stack of known spacing"
         )
-    step, becomes = steps[0], turn.order.index(0)
+    step, becomes = steps[0], reorientation.order.index(0)
     wanted = card.spacing[becomes - 3]
     if step is not None and step > MAX_RESLICED_STEP * wanted:
         raise UnsupportedError(
