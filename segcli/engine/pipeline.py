@@ -43,7 +43,7 @@ class Pipeline:
 
     def done(self) -> Iterator[Tile]:
         """Tiles that are done and have no unfinished one before them."""
-        while self._order and (self._order[0].done or self._order[0].work.error is not None):
+        while self._order and (self._order[0].done or self._order[0].state.error is not None):
             yield self._order.popleft()
 
     def release(self) -> None:
@@ -59,10 +59,10 @@ class Pipeline:
         self.release()
 
     def _encode_all(self) -> None:
-        tiles = [tile for tile in self._raw if tile.work.error is None]
+        tiles = [tile for tile in self._raw if tile.state.error is None]
         self._raw = []
         _attempt(self._encode, tiles)
-        self._survivors.extend(tile for tile in tiles if tile.features is not None and tile.work.error is None)
+        self._survivors.extend(tile for tile in tiles if tile.features is not None and tile.state.error is None)
         while len(self._survivors) >= self._batch:
             self._decode([self._survivors.popleft() for _ in range(self._batch)])
 
@@ -82,7 +82,7 @@ class Pipeline:
                 tile.batch_features = found.features if whole else None
 
     def _decode(self, tiles: Sequence[Tile]) -> None:
-        _attempt(self._decode_batch, [tile for tile in tiles if tile.work.error is None])
+        _attempt(self._decode_batch, [tile for tile in tiles if tile.state.error is None])
 
     def _decode_batch(self, tiles: Sequence[Tile], batch: int) -> None:
         features = [tile.features for tile in tiles if tile.features is not None]
@@ -100,8 +100,8 @@ class Pipeline:
 def _attempt(run: Callable[[Sequence[Tile], int], None], tiles: Sequence[Tile]) -> None:
     if not tiles:
         return
-    owners = list({id(tile.work): tile.work for tile in tiles}.values())
-    batch = min(work.batch for work in owners)
+    owners = list({id(tile.state): tile.state for tile in tiles}.values())
+    batch = min(state.batch for state in owners)
     if len(tiles) > batch:
         for start in range(0, len(tiles), batch):
             _attempt(run, tiles[start : start + batch])
@@ -110,14 +110,14 @@ def _attempt(run: Callable[[Sequence[Tile], int], None], tiles: Sequence[Tile]) 
     if failure is None:
         return
     if is_out_of_memory(failure) and batch > 1:
-        for work in owners:
-            work.halve(batch // 2)
+        for state in owners:
+            state.halve(batch // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         _attempt(run, tiles)
     elif len(owners) > 1:
         for owner in owners:
-            _attempt(run, [tile for tile in tiles if tile.work is owner])
+            _attempt(run, [tile for tile in tiles if tile.state is owner])
     else:
         owners[0].error = network_error(failure)
 
@@ -132,7 +132,7 @@ def _timed(run: Callable[[Sequence[Tile], int], None], tiles: Sequence[Tile], ba
     finally:
         share = (time.perf_counter() - start) / len(tiles)
         for tile in tiles:
-            tile.work.seconds += share
+            tile.state.seconds += share
     return None
 
 

@@ -62,73 +62,73 @@ class Segmenter:
                 yield _with_masks(event)
             del event  # or its masks would live until the next
 
-    def begin(self, key: Any, parts: Sequence[BandSource], seconds: float = 0.0) -> CaseState:
+    def begin(self, key: Any, volumes: Sequence[BandSource], seconds: float = 0.0) -> CaseState:
         """Everything decided about a case before its first tile. An error is the case's own."""
-        work = CaseState(key, [], self.batch, seconds)
+        state = CaseState(key, [], self.batch, seconds)
         try:
-            for number, part in enumerate(parts):
-                prepared = prepare(part, self.card, self.settings.spacing, self.settings.max_pixels)
+            for number, volume in enumerate(volumes):
+                prepared = prepare(volume, self.card, self.settings.spacing, self.settings.max_pixels)
                 layout = Layout.of(prepared.unit_grid, self.card, self.settings.overlap)
                 if self.empty_filter is not None:
                     refuse_too_large(layout, self.card, self.settings.max_pixels)
-                work.parts.append(VolumeState(number, prepared, layout, self._largest))
-                work.tiles += prepared.units * layout.count
-                work.warnings |= dict.fromkeys(prepared.warnings)
+                state.volumes.append(VolumeState(number, prepared, layout, self._largest))
+                state.tiles += prepared.units * layout.count
+                state.warnings |= dict.fromkeys(prepared.warnings)
         except (CaseError, MemoryError, RuntimeError) as error:
-            work.error = _own_error(error)
-        return work
+            state.error = _own_error(error)
+        return state
 
     def pipeline(self) -> Pipeline:
         """A fresh stream of tiles through the network."""
         return Pipeline(self._inference, self.batch)
 
-    def tiles(self, work: CaseState) -> Iterator[Tile]:
+    def tiles(self, state: CaseState) -> Iterator[Tile]:
         """All tiles of a case in order, until it has an error."""
-        for part in work.parts:
-            blend = Blend(self.card, self._window_for(part.prepared, part.layout), self.empty_filter)
-            for index in range(part.prepared.units):
-                if work.error is not None:
+        for volume in state.volumes:
+            blend = Blend(self.card, self._window_for(volume.prepared, volume.layout), self.empty_filter)
+            for index in range(volume.prepared.units):
+                if state.error is not None:
                     return
                 try:
-                    for tile in SliceState(work, part, index, blend).tiles(self.device):
+                    for tile in SliceState(state, volume, index, blend).tiles(self.device):
                         yield tile
-                        if work.error is not None:
+                        if state.error is not None:
                             return
                 except (CaseError, MemoryError, RuntimeError) as error:  # e.g. a band that cannot be read
-                    work.error = _own_error(error)
+                    state.error = _own_error(error)
 
     def _window_for(self, prepared: Prepared, layout: Layout) -> Tensor:
         device = accumulators_device(self.device, layout, self.card.network_outputs, self.settings.memory)
         return self._window.to(device)
 
-    def result(self, work: CaseState) -> Segmented | CaseError:
+    def result(self, state: CaseState) -> Segmented | CaseError:
         """The result of a case whose tiles are all done."""
-        if work.error is not None:
-            return work.error
+        if state.error is not None:
+            return state.error
         names = [label.name for label in self.card.labels]
         counts = tuple(
-            {label.value: int(part.counts[label.value]) for label in self.card.labels} for part in work.parts
+            {label.value: int(volume.counts[label.value]) for label in self.card.labels} for volume in state.volumes
         )
         presence = slice_presence = None
         if isinstance(self._inference.network, GatedNetwork):
-            slice_presence = _by_name([part.presence for part in work.parts], names)
-            highest = [max(units[name] for part in slice_presence for units in part) for name in names]
+            slice_presence = _by_name([volume.presence for volume in state.volumes], names)
+            highest = [max(units[name] for volume in slice_presence for units in volume) for name in names]
             presence = dict(zip(names, highest, strict=True))
-        found = any(count for part in counts for count in part.values())
+        found = any(count for volume in counts for count in volume.values())
         return Segmented(
             masks=(),
             counts=counts,
             presence=presence,
             slice_presence=slice_presence,
-            tiles=work.tiles,
-            tiles_gated=work.gated,
-            seconds=work.seconds,
-            warnings=tuple(work.warnings),
-            empty_reason=None if found else _why_empty(work),
-            slices_emptied=work.emptied,
+            tiles=state.tiles,
+            tiles_gated=state.gated,
+            seconds=state.seconds,
+            warnings=tuple(state.warnings),
+            empty_reason=None if found else _why_empty(state),
+            slices_emptied=state.emptied,
             filter_scores=None
             if self.empty_filter is None
-            else _by_name([part.filter_scores for part in work.parts], names),
+            else _by_name([volume.filter_scores for volume in state.volumes], names),
         )
 
 
@@ -147,9 +147,9 @@ class Stream(Generic[K]):
 
     def feed(self, case: K, volumes: Sequence[BandSource], seconds: float = 0.0) -> Iterator[Event[K]]:
         """One case more. ``seconds``: of its deadline, used before it came here."""
-        work = self._segmenter.begin(case, volumes, seconds)
-        self._waiting.append(work)
-        for tile in self._segmenter.tiles(work):
+        state = self._segmenter.begin(case, volumes, seconds)
+        self._waiting.append(state)
+        for tile in self._segmenter.tiles(state):
             if self._pipeline.feed(tile):
                 yield from self._collected()
         if len(self._waiting) > MAX_CASES:
@@ -164,26 +164,26 @@ class Stream(Generic[K]):
 
     def give_up(self, case: K, error: CaseError) -> None:
         """Spend no more time on a case in flight: ``error`` becomes its result."""
-        for work in self._waiting:
-            if work.key is case and work.error is None:
-                work.error = error
+        for state in self._waiting:
+            if state.key is case and state.error is None:
+                state.error = error
 
     def _collected(self) -> Iterator[Event[K]]:
         """Add what is done to the masks, and look at the deadlines."""
         for tile in self._pipeline.done():
-            work = tile.work
-            work.done += 1
-            work.gated += tile.probabilities is None
+            state = tile.state
+            state.done += 1
+            state.gated += tile.probabilities is None
             try:
-                for slice_index, row, labels in tile.unit.add(tile) if work.error is None else ():
-                    yield Band(work.key, tile.unit.part.number, slice_index, row, labels)
-                    if work.error is not None:
+                for slice_index, row, labels in tile.unit.add(tile) if state.error is None else ():
+                    yield Band(state.key, tile.unit.volume.number, slice_index, row, labels)
+                    if state.error is not None:
                         break
             except CaseError as error:
-                work.error = error
-        for work in self._waiting:
-            if self._limit is not None and not work.finished and work.seconds + work.seconds_before > self._limit:
-                work.error = CaseError(f"not done within --case-timeout ({self._limit:g} s)")
+                state.error = error
+        for state in self._waiting:
+            if self._limit is not None and not state.finished and state.seconds + state.seconds_before > self._limit:
+                state.error = CaseError(f"not done within --case-timeout ({self._limit:g} s)")
         if self._waiting:
             first = self._waiting[0]
             yield Progress(first.key, first.done, first.tiles)
@@ -191,8 +191,8 @@ class Stream(Generic[K]):
 
     def _finished(self) -> Iterator[Result[K]]:
         while self._waiting and self._waiting[0].finished:
-            work = self._waiting.popleft()
-            yield Result(work.key, self._segmenter.result(work))
+            state = self._waiting.popleft()
+            yield Result(state.key, self._segmenter.result(state))
 
 
 def _with_masks(event: Result[tuple[K, CollectedMasks]]) -> tuple[K, Segmented | CaseError]:
@@ -209,17 +209,18 @@ def _whole(
 
 
 def _by_name(
-    parts: Sequence[Sequence[Tensor | None]], names: Sequence[str]
+    volumes: Sequence[Sequence[Tensor | None]], names: Sequence[str]
 ) -> tuple[tuple[Mapping[str, float], ...], ...]:
-    return tuple(
-        tuple(dict(zip(names, score.tolist(), strict=True)) for score in units if score is not None) for units in parts
-    )
+    def named(score: Tensor) -> Mapping[str, float]:
+        return dict(zip(names, score.tolist(), strict=True))
+
+    return tuple(tuple(named(score) for score in units if score is not None) for units in volumes)
 
 
-def _why_empty(work: CaseState) -> str:
-    if work.gated == work.tiles:
+def _why_empty(state: CaseState) -> str:
+    if state.gated == state.tiles:
         return "gate"
-    return "post-processing" if work.emptied else "threshold"
+    return "post-processing" if state.emptied else "threshold"
 
 
 def _own_error(error: Exception) -> CaseError:

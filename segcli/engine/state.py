@@ -1,4 +1,4 @@
-"""A case on its way through the engine: its parts, its units, and what is known of them so far."""
+"""A case on its way through the engine: its volumes, its units, and what is known of them so far."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CaseState:
     """
 
     key: Any
-    parts: list[VolumeState]
+    volumes: list[VolumeState]
     batch: int
     seconds_before: float = 0.0
     tiles: int = 0
@@ -68,7 +68,7 @@ _HALVED = "out of memory on the device, the batch was made smaller for this imag
 
 
 class VolumeState:
-    """One part on its way. Of one that was turned the mask is held until it is whole and can be turned back."""
+    """One volume on its way. Of one that was turned the mask is held until it is whole and can be turned back."""
 
     def __init__(self, number: int, prepared: Prepared, layout: Layout, largest: int) -> None:
         self.number = number
@@ -107,28 +107,28 @@ class VolumeState:
 class SliceState:
     """A slice (2-D) or stack (3-D): cut into tiles, blended, brought back."""
 
-    def __init__(self, work: CaseState, part: VolumeState, index: int, blend: Blend) -> None:
-        self.work = work
-        self.part = part
+    def __init__(self, state: CaseState, volume: VolumeState, index: int, blend: Blend) -> None:
+        self.state = state
+        self.volume = volume
         self._index = index
-        self._layout = part.layout
-        self._missing = part.layout.count
+        self._layout = volume.layout
+        self._missing = volume.layout.count
         card = blend.card
         self._stitch = PatchAggregator(
-            part.layout.size, blend.window, card.network_outputs, background=card.activation != "sigmoid"
+            volume.layout.size, blend.window, card.network_outputs, background=card.activation != "sigmoid"
         )
-        self._back = InverseTransform(part.layout, part.prepared.unit_stored, card)
-        self._held = None if blend.empty_filter is None else HeldUnit(blend.empty_filter, part.layout, card)
+        self._back = InverseTransform(volume.layout, volume.prepared.unit_stored, card)
+        self._held = None if blend.empty_filter is None else HeldUnit(blend.empty_filter, volume.layout, card)
 
     def tiles(self, device: torch.device) -> Iterator[Tile]:
         """All tiles, row of tiles by row of tiles; rows are read as they are needed."""
-        strips: PatchRowReader = self.part.prepared.strips(self._index, device)
+        reader: PatchRowReader = self.volume.prepared.strips(self._index, device)
         strip: Tensor | None = None
         at = -1
         for corner in self._layout.corners():
             if strip is None or corner[0] != at:
                 at = corner[0]
-                strip = strips.at(at, self._layout)
+                strip = reader.at(at, self._layout)
             rest = tuple(slice(c, c + t) for c, t in zip(corner[1:], self._layout.tile[1:], strict=True))
             yield Tile(self, corner, strip[(slice(None), slice(None), *rest)])
 
@@ -138,12 +138,12 @@ class SliceState:
             yield from self._advance(tile.corner[0])
         self._stitch.add(tile.corner, tile.probabilities, tile.kept)
         if tile.presence is not None:
-            before = self.part.presence[self._index]
-            self.part.presence[self._index] = tile.presence if before is None else before.maximum(tile.presence)
+            before = self.volume.presence[self._index]
+            self.volume.presence[self._index] = tile.presence if before is None else before.maximum(tile.presence)
         self._missing -= 1
         if self._missing == 0:
             yield from self._advance(None)
-            yield from self.part.unit_done()
+            yield from self.volume.unit_done()
 
     def _advance(self, start: int | None) -> Iterator[Rows]:
         probabilities = self._stitch.advance(start)
@@ -152,15 +152,15 @@ class SliceState:
             return
         self._held.add(self._stitch.start, probabilities)
         if start is None:
-            self.part.filter_scores[self._index] = self._held.scores()
-            self.work.emptied += self._held.close()
+            self.volume.filter_scores[self._index] = self._held.scores()
+            self.state.emptied += self._held.close()
             for stop, band in self._held.bands():
                 yield from self._give(stop, band)
 
     def _give(self, stop: int, probabilities: Tensor | None) -> Iterator[Rows]:
         final = self._back.add(stop, probabilities)
         if final is not None:
-            yield from self.part.take(self._index, *final)
+            yield from self.volume.take(self._index, *final)
 
 
 @dataclass(eq=False)
@@ -182,6 +182,6 @@ class Tile:
     done: bool = False
 
     @property
-    def work(self) -> CaseState:
+    def state(self) -> CaseState:
         """The case it belongs to."""
-        return self.unit.work
+        return self.unit.state
