@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from segcli.image import Json
 
 _UNTOUCHED = json.loads(json.dumps(PredictSettings().to_report()))
-_IN_ONE_LINE = {3: " class='number'", 6: " class='number'", 7: " class='number'"}
-"""Columns whose numbers are not to be broken: size, tiles, seconds."""
+_IN_ONE_LINE = dict.fromkeys((1, 2, 3, 6, 7), " class='number'")
+"""Columns whose words and numbers are not to be broken: status, format, size, tiles, seconds."""
 MOST_ROWS = 5000
 """Cases shown; a browser is no place for more. report.json has all."""
 
