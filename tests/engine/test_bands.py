@@ -5,13 +5,14 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from engine_toys import CPU, NOWHERE, Banded, Gated, Threshold, card, in_bands, one, picture
+from engine_toys import CPU, NOWHERE, Banded, Gated, Threshold, card, events, in_bands, one, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
 from segcli.contract import Intensity
+from segcli.engine.events import Band
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UnreadableError, UnsupportedError
 from segcli.geometry import Geometry
@@ -141,6 +142,20 @@ def test_a_turned_band_source_is_read_whole_and_written_as_it_lies():
     assert np.array_equal(out.mask > 0, pixels[:, 0] > 100)
     with pytest.raises(UnsupportedError, match="turned"):
         banded(Threshold(), pixels, wanted, PredictSettings(device="cpu", max_pixels=599), geometry)
+
+
+def test_bands_come_in_order_whichever_volumes_are_reoriented():
+    """The writer of a file takes them volume by volume, slice by slice; a reoriented one comes when it is whole."""
+    mirrored = Geometry((1.0, 1.0), None, ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    volumes = (Image(picture(20, 9, 1, 2).pixels, mirrored), picture(20, 9, 2, 2))
+    found = [
+        event for event in events(Threshold(), [("case", volumes)], card(orientation="LPS")) if isinstance(event, Band)
+    ]
+    places = [(band.volume, band.slice_index, band.row_start) for band in found]
+    assert places == sorted(places)
+    for number, volume in enumerate(volumes):
+        rows = [band.labels for band in found if band.volume == number]
+        assert np.array_equal(np.concatenate(rows).reshape(2, 20, 9) > 0, volume.pixels[:, 0] > 100)
 
 
 def test_a_band_that_cannot_be_read_fails_its_case_alone():
