@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
+
+from numpy.typing import NDArray
 
 from segcli.batch.observer import RunObserver
 from segcli.batch.plan import check_folders, default_output
@@ -20,20 +22,59 @@ from segcli.engine.model import load_model as load_from_catalog
 from segcli.engine.scope import parts_out_of_scope
 from segcli.engine.segmenter import Segmenter
 from segcli.errors import CaseError, UnsupportedError, UsageError
+from segcli.image import LabelMap
 from segcli.in_memory import take
 from segcli.outcome import Report
 from segcli.settings import PredictSettings
 
+if TYPE_CHECKING:  # neither library is imported for an array
+    from nibabel.filebasedimages import FileBasedImage
+    from nibabel.nifti1 import Nifti1Image
+    from SimpleITK import Image as SimpleITKImage
 
-def load_model(model: str | Path) -> LoadedModel:
+
+def load_model(model: str | Path, *, plugins_only: Collection[str] | None = None) -> LoadedModel:
     """A model to segment many images with: a plugin's name, or a model folder (any Path, or a text with a separator).
+
+    ``plugins_only``: names of the plugins that may be imported, None for all.
 
     Raises ModelError or PluginError saying what of it cannot be used.
     """
     if not isinstance(model, str | Path):
         raise UsageError(f"a model is a name, a folder or a loaded model, not a {type(model).__name__}")
     folder = os.path.join(model, "") if isinstance(model, Path) else model  # noqa: PTH118 - a Path drops the separator
-    return load_from_catalog(folder, load_catalog())
+    return load_from_catalog(folder, load_catalog(_names(plugins_only)))
+
+
+@overload
+def segment(
+    image: NDArray[Any],
+    model: str | Path | LoadedModel,
+    *,
+    axes: str | None = None,
+    spacing: tuple[float, ...] | None = None,
+    settings: PredictSettings | None = None,
+) -> LabelMap: ...
+
+
+@overload
+def segment(
+    image: FileBasedImage,
+    model: str | Path | LoadedModel,
+    *,
+    spacing: tuple[float, ...] | None = None,
+    settings: PredictSettings | None = None,
+) -> Nifti1Image: ...
+
+
+@overload  # mypy is set not to follow SimpleITK and nibabel into their libraries, so here both are Any
+def segment(  # type: ignore[overload-cannot-match]
+    image: SimpleITKImage,
+    model: str | Path | LoadedModel,
+    *,
+    spacing: tuple[float, ...] | None = None,
+    settings: PredictSettings | None = None,
+) -> SimpleITKImage: ...
 
 
 def segment(
@@ -107,6 +148,12 @@ def predict(
     check_folders(paths, target)
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     return run(paths, target, loaded, settings, RunObserver(), Interrupt(), Tools())
+
+
+def _names(given: Any) -> Collection[str] | None:
+    if given is None or (isinstance(given, Collection) and not isinstance(given, str | bytes)):
+        return given
+    raise UsageError(f"plugins_only={given!r} is no list of names")
 
 
 def _path(given: Any) -> Path:
