@@ -30,7 +30,7 @@ def unpack(
 ) -> tuple[NDArray[np.uint8], bool]:
     """(``size`` bytes that stand behind the first ``skip``, whether they are the last ones).
 
-    What follows them is unpacked as well, and dropped, for the checksum stands at the end.
+    Unless more follow, the stream is unpacked to its end, for the checksum stands there.
     ``window``: zlib's ``wbits``. ``several``: further streams may follow the first, as in gzip files.
     """
     if size + skip > MAX_PER_BYTE * len(packed):
@@ -43,6 +43,8 @@ def unpack(
             start = max(0, have)
             out[start : start + len(wanted)] = np.frombuffer(wanted, np.uint8)
         have += len(piece)
+        if have > size:
+            break  # it is refused for that: no need to see how much more there is
     if have < size:
         raise EOFError
     return out, have == size
